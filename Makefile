@@ -1,0 +1,36 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test bench slow clean
+
+# The picture of the README: a photograph of Chenonceau after The Starry Night.
+demo: $(INSTALLED)
+	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --output logs/demo.png
+
+# Style, types and tests.
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+# Step times and memory against the bare network; table on the screen, numbers in logs/bench.json.
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks --output logs/bench.json
+
+# The tests that take minutes.
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# Installed again only when the dependencies change.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or later is needed: make PYTHON=python3.12 …')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

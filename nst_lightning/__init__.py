@@ -1,0 +1,8 @@
+"""Neural style transfer by optimisation, as a PyTorch Lightning module."""
+
+from nst_lightning.api import stylize
+from nst_lightning.data import ImagePair
+from nst_lightning.features import VGGFeatures, VGGSettings
+from nst_lightning.module import StyleTransfer
+
+__all__ = ["ImagePair", "StyleTransfer", "VGGFeatures", "VGGSettings", "stylize"]

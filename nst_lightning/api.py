@@ -1,0 +1,50 @@
+"""Style transfer in one call."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import lightning as L
+from PIL import Image
+
+from nst_lightning.data import ImagePair
+from nst_lightning.images import ImageSource, to_pil
+from nst_lightning.module import StyleTransfer
+
+
+def stylize(
+    content: ImageSource | None = None,
+    style: ImageSource | None = None,
+    *,
+    size: int = 512,
+    steps: int = 150,
+    seed: int = 0,
+    trainer: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Image.Image:
+    """Give one picture the look of another.
+
+    Args:
+        content: the picture whose scene is kept: a path, a PIL image, or a tensor ``(3, H, W)`` in ``[0, 1]``. None
+            synthesises the texture of ``style``.
+        style: the picture whose look is taken, likewise. None reconstructs ``content``.
+        size: longer side of the result in pixels.
+        steps: optimisation steps.
+        seed: of the noise, where ``init="noise"``. The same seed gives the same picture.
+        trainer: arguments for the Trainer, such as ``{"accelerator": "cpu", "precision": "bf16-mixed"}``.
+        settings: arguments of :class:`~nst_lightning.StyleTransfer`, such as ``style_weight=1000`` or ``init="noise"``.
+
+    Returns:
+        The picture, mode RGB, or RGBA where the content image has transparent pixels. Nothing is written to disk.
+
+    Raises:
+        BadArgument: naming the argument that cannot work.
+        NonFiniteLoss: if the optimisation diverges.
+    """
+    L.seed_everything(seed, verbose=False)
+    module = StyleTransfer(**settings)
+    pair = ImagePair(cast(Any, content), cast(Any, style), size)
+    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    clock = {"max_steps": steps, "max_epochs": -1, "limit_val_batches": 0}
+    L.Trainer(**(silent | clock | (trainer or {}))).fit(module, datamodule=pair)
+    return to_pil(module.result, pair.alpha)
