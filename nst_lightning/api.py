@@ -8,8 +8,10 @@ import lightning as L
 from PIL import Image
 
 from nst_lightning.data import ImagePair
+from nst_lightning.errors import BadArgument
 from nst_lightning.images import ImageSource, to_pil
 from nst_lightning.module import StyleTransfer
+from nst_lightning.silence import silence
 
 
 def stylize(
@@ -41,10 +43,18 @@ def stylize(
         BadArgument: naming the argument that cannot work.
         NonFiniteLoss: if the optimisation diverges.
     """
+    if steps < 1:
+        raise BadArgument("steps", steps, "the number of steps is 1 or more")
     L.seed_everything(seed, verbose=False)
     module = StyleTransfer(**settings)
     pair = ImagePair(cast(Any, content), cast(Any, style), size)
-    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    silent = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     clock = {"max_steps": steps, "max_epochs": -1, "limit_val_batches": 0}
-    L.Trainer(**(silent | clock | (trainer or {}))).fit(module, datamodule=pair)
+    with silence():
+        L.Trainer(**(silent | clock | (trainer or {}))).fit(module, datamodule=pair)
     return to_pil(module.result, pair.alpha)

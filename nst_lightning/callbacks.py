@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -53,7 +53,7 @@ class RunLog(Callback):
         if not trainer.loggers or not (self._first or step % self.every_n_steps == 0 or step >= trainer.max_steps):
             return
         now = time.monotonic()
-        values = {f"loss/{name}": float(value) for name, value in outputs.items() if name != "loss"}
+        values = {f"loss/{name}": float(value.detach()) for name, value in outputs.items() if name != "loss"}
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         values["steps_per_second"] = (step - self._step) / max(now - self._clock, 1e-9)
         self._clock, self._step = now, step
@@ -65,6 +65,11 @@ class RunLog(Callback):
                 logger.log_metrics(values, step=step)
         self._first = False
         self._add_image(trainer, "image", pl_module.result, step)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=trainer.global_step)
 
     def _add_image(self, trainer: L.Trainer, name: str, image: Tensor, step: int) -> None:
         size = fit_size(image.shape[-2], image.shape[-1], min(PREVIEW, max(image.shape[-2:])))
@@ -150,6 +155,15 @@ class SaveResult(Callback):
             similarity[-1] += " to the content image"
         parts = [where, f"{width} x {height}", f"{steps} steps", f"{seconds:.1f} s", *similarity]
         return " · ".join(parts)
+
+
+class NewestCheckpoint(ModelCheckpoint):
+    """Lightning's checkpoint callback, which also saves the end of a run that is no multiple of its clock."""
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        if self.save_top_k != 0 and self._last_global_step_saved != trainer.global_step and self.dirpath:
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
 class StepsPerSecondColumn(ProgressColumn):

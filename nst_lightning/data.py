@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
-import torch
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument
@@ -98,7 +98,7 @@ class ImagePair(L.LightningDataModule):
         try:
             rgb, alpha = read_image(source)
         except ImageError as error:
-            value = source if isinstance(source, str) else type(source).__name__
+            value = source if isinstance(source, str | os.PathLike) else type(source).__name__
             raise BadArgument(argument, value, str(error)) from error
         size = fit_size(rgb.shape[-2], rgb.shape[-1], self.size)
         return Picture(resize(rgb, size), None if alpha is None else resize(alpha, size))
@@ -129,6 +129,7 @@ def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
         image: ``(1, 3, H, W)`` in ``[0, 1]``.
         size: ``(height, width)`` in pixels.
 
+    >>> import torch
     >>> center_crop(torch.rand(1, 3, 10, 40), (8, 8)).shape
     torch.Size([1, 3, 8, 8])
     """

@@ -61,28 +61,39 @@ def read_image(source: ImageSource) -> Picture:
     """
     if isinstance(source, Tensor):
         return _from_tensor(source)
-    if isinstance(source, Image.Image):
-        return _from_pil(source)
-    path = Path(source)
-    if path.is_dir():
-        raise ImageError("is a folder; give a picture file")
-    if not path.exists():
-        raise ImageError("no such file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is checked below
+        if isinstance(source, Image.Image):
+            return _from_pil(source)
+        path = Path(source)
+        if path.is_dir():
+            raise ImageError("is a folder; give a picture file")
+        if not path.exists():
+            raise ImageError("no such file")
+        with _pixel_limit(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata; damaged pixels raise
             with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    size = f"{image.width} x {image.height} pixels"
-                    raise ImageError(f"{size} is too large (a decompression bomb?); 16384 x 16384 at most")
-                image.load()
                 return _from_pil(image)
+    except (ImageError, MemoryError):
+        raise
     except UnidentifiedImageError as error:
         raise ImageError("not a picture that can be read (PNG, JPEG, TIFF, WebP, …)") from error
     except Image.DecompressionBombError as error:
         raise ImageError("too large (a decompression bomb?); 16384 x 16384 pixels at most") from error
-    except (OSError, SyntaxError, EOFError) as error:  # Pillow raises SyntaxError for broken PNG chunks
+    except Exception as error:  # for a damaged file, each of Pillow's readers raises errors of its own
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageError(f"cannot be read ({error.strerror})") from error
         raise ImageError(f"damaged or truncated picture ({error})") from error
+
+
+@contextlib.contextmanager
+def _pixel_limit() -> Iterator[None]:
+    """Let Pillow refuse what has more than ``MAX_PIXELS``; by itself it refuses what has more than 13377 x 13377."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above this number and refuses above its double
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _from_tensor(tensor: Tensor) -> Picture:
@@ -90,39 +101,51 @@ def _from_tensor(tensor: Tensor) -> Picture:
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4) or not image.is_floating_point():
         expected = "a floating-point tensor (C, H, W) in [0, 1] with 1, 3 or 4 channels is needed"
         raise ImageError(f"a tensor {tuple(tensor.shape)} of {tensor.dtype} is no picture; {expected}")
+    if image.numel() == 0 or not bool(image.isfinite().all()):
+        raise ImageError(f"a tensor {tuple(image.shape)} without pixels, or with NaN or infinite values, is no picture")
     image = image.float().cpu().clamp(0, 1)
     if image.shape[0] == 4:
-        return Picture(image[:3], image[3:])
+        return _picture(image[:3], image[3:])
     return Picture(image.expand(3, -1, -1), None)
+
+
+def _picture(rgb: Tensor, alpha: Tensor | None) -> Picture:
+    return Picture(rgb, None if alpha is None or bool((alpha == 1).all()) else alpha)
 
 
 def _from_pil(image: Image.Image) -> Picture:
     profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)
+    transparent = image.info.get("transparency")
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        values = np.asarray(image, dtype=np.float32)
-        # "I;16*" is 16-bit grey; Pillow itself would clip it to 8 bits
-        grey = torch.from_numpy(values / (65535 if image.mode != "F" or values.max() > 1 else 1)).clamp(0, 1)
-        return Picture(grey.expand(3, -1, -1), None)
+        values = np.array(image, dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise ImageError("has NaN or infinite values")
+        # "I;16*" is 16-bit grey; Pillow itself would clip it to 8 bits. "F" has no fixed range.
+        highest = 65535 if image.mode != "F" else next((top for top in (1, 255) if values.max() <= top), 65535)
+        grey = torch.from_numpy(values / highest).clamp(0, 1)
+        alpha = torch.from_numpy(values != transparent).float()[None] if isinstance(transparent, int) else None
+        return _picture(grey.expand(3, -1, -1), alpha)
     alpha = None
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if "A" in image.getbands() or "a" in image.getbands() or transparent is not None:
         rgba = image.convert("RGBA")
         alpha = torch.from_numpy(np.array(rgba.getchannel("A"))).float().div_(255)[None]
-        image = image if image.mode in ("LA", "L") else rgba
-        image = image.convert("L" if image.mode in ("LA", "L") else "RGB")
+        image = image.convert("L") if image.mode in ("LA", "L") else rgba.convert("RGB")
     if profile:
         image = _to_srgb(image, profile)
     rgb = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float().div_(255)
-    return Picture(rgb, None if alpha is None or bool((alpha == 1).all()) else alpha)
+    return _picture(rgb, alpha)
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Convert by the embedded profile; one that does not fit the picture is ignored, as viewers do."""
-    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
-        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        if converted is not None:
-            return converted
+    for mode in (image.mode, "RGB"):  # the profile of a palette, and often that of a grey picture, is one of RGB
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
+            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image.convert(mode), embedded, srgb, outputMode="RGB")
+            if converted is not None:
+                return converted
     return image
 
 
@@ -178,15 +201,15 @@ def check_output(path: str | os.PathLike[str], bits: int = 8) -> None:
         raise ImageError(f"the ending {path.suffix or '(none)'!r} is none of {', '.join(FORMATS)}")
     if bits == 16 and FORMATS[path.suffix.lower()] != "PNG":
         raise ImageError("16 bits a channel can be written as .png only")
-    if path.is_dir():
-        raise ImageError("is a folder; give a file name")
     folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder")
-    try:  # os.access says yes to root on a read-only file system: try it
-        with tempfile.TemporaryFile(dir=folder):
+    try:
+        if path.is_dir():
+            raise ImageError("is a folder; give a file name")
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir():
+            raise ImageError(f"{folder} is not a folder")
+        with tempfile.TemporaryFile(dir=folder):  # os.access says yes to root on a read-only file system: try it
             pass
     except OSError as error:
         raise ImageError(f"the folder {folder} cannot be written ({error.strerror})") from error
@@ -197,7 +220,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file that appears under its name when it is complete, or not at all. Missing folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".nst-")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -233,7 +256,7 @@ def write_image(image: Tensor, path: str | os.PathLike[str], alpha: Tensor | Non
             levels = _levels(image, alpha, 65535).astype(np.uint16)
             height, width, channels = levels.shape
             writer = png.Writer(width, height, greyscale=False, alpha=channels == 4, bitdepth=16)
-            writer.write_array(file, levels.reshape(-1).tolist())
+            writer.write(file, levels.reshape(height, width * channels))
         else:
             options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
             to_pil(image, alpha).save(file, format=kind, **options)

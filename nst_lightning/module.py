@@ -176,14 +176,16 @@ class StyleTransfer(L.LightningModule):
             raise BadArgument("init", self.init, expected) from error
 
     def configure_model(self) -> None:
-        """Make the image and the network. Nothing happens the second time, nor after a checkpoint has made the image."""
+        """Make the image and the network, once. Without a Trainer (load_from_checkpoint) the checkpoint makes the image."""
+        if self._trainer is None:
+            return
         if not hasattr(self, "features"):
             terms = self._terms(self.pair)
             layers = {layer for term in terms for layer in getattr(self, f"{term}_layers")}
             self.features = VGGFeatures(layers, self.settings)
             self.terms = terms
         if self.image is None:
-            self.image = nn.Parameter(self._initial_image())
+            self.image = nn.Parameter(self._initial_image().contiguous())  # L-BFGS views it as a vector
 
     def _initial_image(self) -> Tensor:
         size = self.pair.image_size
@@ -271,8 +273,12 @@ class StyleTransfer(L.LightningModule):
                 self.image.copy_(self._last_good)
             raise NonFiniteLoss(self.global_step)
         self._last_good.copy_(self.image.detach())
-        active = sum(weight for name, weight in self.weights.items() if name in losses)
-        return {"loss": losses["total"] * (self.image.numel() / active), **losses}
+        active = [name for name in self.weights if name in losses]
+        whole = sum(self.weights[name] for name in active)
+        # twelve digits: the rounding of the division must not depend on a common factor of the weights either
+        shares = {name: float(f"{self.weights[name] / whole:.12g}") for name in active}
+        objective = torch.stack([shares[name] * losses[name] for name in active]).sum() * self.image.numel()
+        return {"loss": objective, **losses}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then back into [0, 1]; not under L-BFGS, whose curvature pairs a clamp would falsify."""
@@ -305,4 +311,5 @@ class StyleTransfer(L.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Compare the result with the content image, on the Trainer's validation clock."""
-        self.log_dict({f"val/{name}": value for name, value in self.similarity().items()}, batch_size=1)
+        # RunLog writes them: the Trainer's own count of steps is one behind here
+        self.log_dict({f"val/{name}": value for name, value in self.similarity().items()}, batch_size=1, logger=False)

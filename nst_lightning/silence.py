@@ -1,0 +1,40 @@
+"""Lightning's own messages, kept to those that a person can act on here."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+LOGGERS = ("lightning.pytorch", "lightning.fabric")
+WARNINGS = (
+    ".*does not have many workers.*",
+    ".*Total length of `list` across ranks is zero.*",  # a texture has no content image to be validated against
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*args parameter is intended to run from within Python.*",
+    ".*callbacks used to create the checkpoint need to be provided.*",  # with another --checkpoint.every_n_train_steps
+    ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
+    ".*LeafSpec.* is deprecated.*",
+    ".*is smaller than the logging interval.*",  # RunLog has its own
+    ".*AMP with fp16 is not supported on CPU.*",
+    ".*was deprecated in v4.*",  # LightningCLI's use of jsonargparse
+    ".*skip_none parameter was deprecated.*",
+    ".*JsonargparseDeprecationWarning.*",
+)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Inside, Lightning says what is wrong, not what is well, and gives no advice on data loading."""
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    with warnings.catch_warnings():
+        for pattern in WARNINGS:
+            warnings.filterwarnings("ignore", f"(?s){pattern}")
+        try:
+            for name in LOGGERS:
+                logging.getLogger(name).setLevel(logging.WARNING)
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

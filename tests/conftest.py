@@ -1,0 +1,32 @@
+"""What every test shares: two threads, small real pictures, a folder of its own to run in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+IMAGES = Path(__file__).parents[1] / "images"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def two_threads():
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> tuple[Path, Path]:
+    """A content and a style image of 64 x 48 pixels, cut out of real ones."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("content/chenonceau.jpg", "style/starry_night.jpg"):
+        Image.open(IMAGES / name).crop((200, 200, 456, 392)).resize((64, 48)).save(folder / f"{Path(name).stem}.png")
+    return folder / "chenonceau.png", folder / "starry_night.png"
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch) -> Path:
+    """The current folder of the test: runs write their logs here."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
