@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
-	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --output logs/demo.png
+	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --data.size 384 --output logs/demo.png
 
 # Style, types and tests.
 test: $(INSTALLED)

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import torch
+import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from nst_lightning.callbacks import NewestCheckpoint, Progress, RunLog, SaveResult
 from nst_lightning.data import ImagePair
-from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest
+from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest, reason
 from nst_lightning.images import ImageError, check_output
-from nst_lightning.module import StyleTransfer
+from nst_lightning.module import OPTIMIZERS, PRECISIONS, StyleTransfer
 from nst_lightning.silence import silence
+from nst_lightning.weights import UNREADABLE
 
 DESCRIPTION = """Neural style transfer by optimisation. With two pictures and nothing else:
 python -m nst_lightning fit photo.jpg painting.jpg --output out.png"""
@@ -64,12 +66,20 @@ class Parser(LightningArgumentParser):
 
     def _explain(self, message: str) -> str:
         text = " ".join(message.split())
-        unknown = re.search(r"[Uu]nrecognized arguments: (\S+)|(?:Option|Key) '([\w.]+)' is not", text)
+        unknown = re.search(r"[Uu]nrecognized arguments: (\S+)|(?:[Oo]ption|Key) '([\w.]+)'", text)
         if unknown:
             name = (unknown.group(1) or f"--{unknown.group(2).removeprefix('fit.')}").split("=")[0]
             if not name.startswith("-"):
                 return f"{name}: not understood; two pictures at most go without a flag, the content and the style image"
             return f"{name}: no such flag or config key{nearest(name[2:], self.flags())}"
+        choices = re.search(
+            r"Parser key \"([\w.]+)\": Does not validate against any of the Union.*Given value: (.*)$", text
+        )
+        if choices:
+            name, value = choices.group(1).removeprefix("fit."), choices.group(2)
+            known = {"model.optimizer": tuple(OPTIMIZERS), "trainer.precision": PRECISIONS}.get(name, ())
+            expected = f"give one of {', '.join(known)}" if known else "not understood"
+            return f"--{name} {value}: {expected}{nearest(value, known)}"
         return re.sub(r"Parser key \"([\w.]+)\": ", lambda match: f"--{match.group(1).removeprefix('fit.')}: ", text)
 
 
@@ -105,6 +115,10 @@ class NSTCommandLine(LightningCLI):
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        for before, word in zip(["", *args], args, strict=False):
+            path = word.split("=", 1)[1] if word.startswith("--config=") else word if before in ("--config", "-c") else None
+            if path is not None:
+                check_config(path)
         self.config = parser.parse_args(args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -125,14 +139,16 @@ class NSTCommandLine(LightningCLI):
         if not config.ckpt_path:
             return
         if not Path(config.ckpt_path).is_file():
-            raise BadArgument("ckpt_path", config.ckpt_path, "no such file")
+            is_folder = Path(config.ckpt_path).is_dir()
+            raise BadArgument("ckpt_path", config.ckpt_path, "is a folder; give a file" if is_folder else "no such file")
         try:
             saved = torch.load(config.ckpt_path, weights_only=True, map_location="cpu")
-            settings, found = dict(saved.get("hyper_parameters", {})), tuple(saved["state_dict"])
-        except Exception as error:  # whatever a damaged file makes torch or pickle raise
-            reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-            raise BadArgument("ckpt_path", config.ckpt_path, f"not a checkpoint that can be read ({reason})") from error
-        if found != ("image",):
+            settings, found = dict(saved.get("hyper_parameters", {})), tuple(saved.get("state_dict", ()))
+            complete = {"optimizer_states", "loops", "global_step", "pytorch-lightning_version"} <= set(saved)
+        except UNREADABLE as error:
+            expected = f"not a checkpoint that can be read ({reason(error)})"
+            raise BadArgument("ckpt_path", config.ckpt_path, expected) from error
+        if found != ("image",) or not complete:
             raise BadArgument("ckpt_path", config.ckpt_path, "not a checkpoint of this program")
         settings.pop("_instantiator", None)
         given = self.parser.parse_args(self.args, defaults=False)
@@ -144,15 +160,15 @@ class NSTCommandLine(LightningCLI):
         super().instantiate_classes()
         # What needs both pictures and settings is checked here: nothing is built or written yet.
         config = self.config[self.subcommand]
-        if config.output is not None or config.bits != 8:
+        if config.output is not None:
             try:
-                check_output(config.output or "result.png", config.bits)
+                check_output(config.output, config.bits, config.data.size)
             except ImageError as error:
                 raise BadArgument("output", config.output, str(error)) from error
-        if not config.output and not self.trainer.loggers and not config.trainer.fast_dev_run:
+        elif config.bits != 8:
+            raise BadArgument("bits", config.bits, "is for --output, which is not given")
+        if config.output is None and not self.trainer.loggers and not config.trainer.fast_dev_run:
             raise BadArgument("output", None, "nothing is logged, so the picture would be lost; give a file")
-        if self.trainer.max_steps < 1:
-            raise BadArgument("max_steps", self.trainer.max_steps, "the number of steps is 1 or more")
         self.datamodule.setup("fit")
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
@@ -160,19 +176,53 @@ class NSTCommandLine(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
+        except SIGTERMException:
+            raise
         except SystemExit:  # Lightning's answer to Ctrl-C is exit code 1
             raise SystemExit(128 + signal.SIGINT) from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         config = self.config[self.subcommand]
-        precision, reason = choose_precision(config.trainer.precision)
+        if config.trainer.max_steps < 1:
+            raise BadArgument("max_steps", config.trainer.max_steps, "the number of steps is 1 or more")
+        if config.trainer.val_check_interval is not None and not config.trainer.val_check_interval:
+            raise BadArgument("val_check_interval", 0, "the number of steps between two validations is 1 or more")
+        precision, why = choose_precision(config.trainer.precision)
         if not config.trainer.precision:
-            print(f"precision {precision}: {reason}", flush=True)
+            print(f"precision {precision}: {why}", flush=True)
+        self.model.check_precision(str(precision))
         callbacks = self.config_init[self.subcommand].trainer.callbacks or []
         # the bar ends before the final line is printed
         bar = [Progress()] if config.trainer.enable_progress_bar is not False else []
         extra = [*bar, SaveResult(config.output, config.bits)]
-        return super().instantiate_trainer(callbacks=[*callbacks, *extra], precision=precision, **kwargs)
+        try:
+            return super().instantiate_trainer(callbacks=[*callbacks, *extra], precision=precision, **kwargs)
+        except (MisconfigurationException, ValueError, ImportError) as error:
+            raise BadArgument("trainer", None, " ".join(str(error).split())) from error
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise BadArgument("seed_everything", self.config[self.subcommand].seed_everything, reason(error)) from error
+
+
+def check_config(path: str) -> None:
+    """Whether a file can be a config at all; what is in it, the parser knows.
+
+    Raises:
+        BadArgument: if it cannot be read, is not YAML, or is not a map from settings to values.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArgument("config", path, f"cannot be read ({reason(error)})") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where else ""
+        raise BadArgument("config", path, f"not YAML: {getattr(error, 'problem', 'syntax error')}{line}") from error
+    if not isinstance(content, dict):
+        raise BadArgument("config", path, "holds no settings; a config is a map such as `model: {style_weight: 10}`")
 
 
 def choose_precision(asked: str | None) -> tuple[str, str]:
@@ -246,9 +296,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except NonFiniteLoss as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except MisconfigurationException as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    except OSError as error:  # a full disk, a folder that went away
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # before the first step: there is no picture yet
+        return 128 + signal.SIGINT
     except SIGTERMException:
         return 128 + signal.SIGTERM
     except SystemExit as stop:

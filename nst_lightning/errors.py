@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -35,6 +36,17 @@ class NonFiniteLoss(RuntimeError):
             f"the loss is not a finite number at step {step}; the picture of the step before is kept. "
             "Try a lower learning rate, or --trainer.precision 32-true"
         )
+
+
+def reason(error: BaseException) -> str:
+    """What an error of a library says, as half a sentence: its first line without colours, or its kind.
+
+    >>> reason(KeyError(101)), reason(ValueError("no such thing.\\nCall us"))
+    ('KeyError', 'no such thing')
+    """
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+    first = lines[0].strip().rstrip(".") if lines else ""
+    return first if len(first.split()) > 1 else type(error).__name__
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -101,17 +101,15 @@ class VGGFeatures(nn.Module):
         for layer in self.layers:
             if layer.kind == "conv":
                 kernel, bias = getattr(self, f"kernel_{layer.count}"), getattr(self, f"bias_{layer.count}")
-                kernel.div_(before)  # its input has been divided by `before` already: undo that
+                kernel.div_(before)  # its input is `before` times what it was trained on
                 pictures = [F.conv2d(picture, kernel, bias, padding=1) for picture in pictures]
-            elif layer.kind == "relu":
-                pictures = [picture.relu_() for picture in pictures]
-                scale = 1 / (sum(picture.mean().item() for picture in pictures) / len(pictures) + 1e-12)
-                getattr(self, f"kernel_{layer.count}").mul_(scale)
-                getattr(self, f"bias_{layer.count}").mul_(scale)
-                pictures = [picture.mul_(scale) for picture in pictures]
-                before = scale
+                mean = sum(picture.relu().mean().item() for picture in pictures) / len(pictures)
+                before = 1 / (mean + 1e-12)
+                kernel.mul_(before)
+                bias.mul_(before)
+                pictures = [picture.mul_(before) for picture in pictures]
             else:
-                pictures = [F.max_pool2d(picture, 2) for picture in pictures]
+                pictures = [F.relu(picture) if layer.kind == "relu" else F.max_pool2d(picture, 2) for picture in pictures]
 
     def _normalize(self, image: Tensor) -> Tensor:
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

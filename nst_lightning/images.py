@@ -190,8 +190,13 @@ def _levels(image: Tensor, alpha: Tensor | None, highest: int) -> np.ndarray:
     return (channels.clamp(0, 1) * highest).round().permute(1, 2, 0).numpy()
 
 
-def check_output(path: str | os.PathLike[str], bits: int = 8) -> None:
+def check_output(path: str | os.PathLike[str], bits: int = 8, size: int = 1) -> None:
     """Find out before the work whether its result can be written.
+
+    Args:
+        path: the file to write.
+        bits: bits a channel.
+        size: longer side in pixels.
 
     Raises:
         ImageError: for an ending of no known format, 16 bits for anything but PNG, or a folder that cannot be written.
@@ -201,6 +206,8 @@ def check_output(path: str | os.PathLike[str], bits: int = 8) -> None:
         raise ImageError(f"the ending {path.suffix or '(none)'!r} is none of {', '.join(FORMATS)}")
     if bits == 16 and FORMATS[path.suffix.lower()] != "PNG":
         raise ImageError("16 bits a channel can be written as .png only")
+    if FORMATS[path.suffix.lower()] == "WEBP" and size > 16383:
+        raise ImageError("WebP holds 16383 pixels a side at most; give .png or .tif")
     folder = path.absolute().parent
     try:
         if path.is_dir():

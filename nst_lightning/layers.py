@@ -103,7 +103,7 @@ def find_layer(name: str, arch: str, argument: str = "layer") -> Layer:
     raise BadArgument(
         argument,
         name,
-        f"no such layer{nearest(name, table)} {arch} has conv_1 to {convolutions[-1].sequential_name} "
+        f"no such layer{nearest(name, table) or '.'} {arch} has conv_1 to {convolutions[-1].sequential_name} "
         f"({', '.join(layer.name for layer in convolutions)}), relu_* or relu*_* after each, and pool1 to pool5",
     )
 

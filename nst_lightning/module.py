@@ -13,7 +13,7 @@ from torch.optim import LBFGS, Adam, Optimizer
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from nst_lightning.data import ImagePair, center_crop
-from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest
+from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest, reason
 from nst_lightning.features import VGGFeatures, VGGSettings
 from nst_lightning.images import ImageError, read_image, resize
 from nst_lightning.layers import Layer, layer_weights
@@ -25,6 +25,8 @@ CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 INITS = ("content", "style", "noise", "gray")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISION_ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's
+NOISE = 0.05  # standard deviation around mid-gray
 SSIM_WINDOW = 11  # pixels; Wang et al. 2004
 
 
@@ -62,8 +64,8 @@ class StyleTransfer(L.LightningModule):
         content_weight: weight of the content loss, 0 or more.
         style_weight: weight of the style loss, 0 or more.
         tv_weight: weight of the total variation, 0 or more; smooths.
-        init: what the image is at the start: `content`, `style`, `noise` (uniform, from the seed), `gray`, or a picture
-            file.
+        init: what the image is at the start: `content`, `style`, `noise` (faint, around gray, from the seed), `gray`, or a
+            picture file.
         optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
         features: the frozen network.
 
@@ -98,6 +100,8 @@ class StyleTransfer(L.LightningModule):
         self.weights = {name.removesuffix("_weight"): float(value) for name, value in weights.items()}
         self.content_layers = layer_weights(content_layers, self.settings.arch, "content_layers")
         self.style_layers = layer_weights(style_layers, self.settings.arch, "style_layers")
+        if not (content_weight and self.content_layers) and not (style_weight and self.style_layers):
+            raise BadArgument("style_layers", style_layers, "no layer has a weight: nothing is left to optimise")
         self.init = init
         self.optimizer = optimizer
         self.register_parameter("image", None)
@@ -152,12 +156,28 @@ class StyleTransfer(L.LightningModule):
             raise BadArgument("init", self.init, f"there is no {self.init} image; give one, or noise, gray or a file")
         if self.init not in INITS:
             self._read_init()
-        if precision not in PRECISIONS:
-            reason = "the image and the losses are float32" if precision.endswith("-true") else "not supported"
-            raise BadArgument("precision", precision, f"{reason}; use one of {', '.join(PRECISIONS)}")
-        if precision == "16-mixed" and isinstance(self._optimizer([nn.Parameter(torch.zeros(1))]), LBFGS):
-            raise BadArgument("precision", precision, "L-BFGS cannot scale its loss; use bf16-mixed, or optimizer adam")
+        self.check_precision(precision)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
+
+    def check_precision(self, precision: str) -> None:
+        """Whether the optimiser can be made, and works at this precision.
+
+        Args:
+            precision: as the Trainer names it.
+
+        Raises:
+            BadArgument: naming ``optimizer`` or ``precision``.
+        """
+        try:
+            optimizer = self._optimizer([nn.Parameter(torch.zeros(1))])
+        except (TypeError, ValueError) as error:
+            raise BadArgument("optimizer", None, reason(error)) from error
+        precision = PRECISION_ALIASES.get(precision, precision)
+        if precision not in PRECISIONS:
+            why = "the image and the losses are float32" if precision.endswith("-true") else "not supported"
+            raise BadArgument("precision", precision, f"{why}; use one of {', '.join(PRECISIONS)}")
+        if precision == "16-mixed" and isinstance(optimizer, LBFGS):
+            raise BadArgument("precision", precision, "L-BFGS cannot scale its loss; use bf16-mixed, or optimizer adam")
 
     def _terms(self, pair: ImagePair) -> set[str]:
         """The terms that are computed: those with a weight, layers and a picture."""
@@ -176,7 +196,7 @@ class StyleTransfer(L.LightningModule):
             raise BadArgument("init", self.init, expected) from error
 
     def configure_model(self) -> None:
-        """Make the image and the network, once. Without a Trainer (load_from_checkpoint) the checkpoint makes the image."""
+        """Make the image and the network, once; without a Trainer (``load_from_checkpoint``) the checkpoint does it."""
         if self._trainer is None:
             return
         if not hasattr(self, "features"):
@@ -198,8 +218,10 @@ class StyleTransfer(L.LightningModule):
         if self.init == "gray":
             return torch.full((1, 3, *size), 0.5)
         if self.init == "noise":
-            # a generator of its own: whatever else draws numbers, the same seed gives the same noise
-            return torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(torch.initial_seed()))
+            # A generator of its own: whatever else draws numbers, the same seed gives the same noise. Faint (Johnson's
+            # neural-style starts so too): what of the noise no layer sees stays in the picture.
+            generator = torch.Generator().manual_seed(torch.initial_seed())
+            return 0.5 + NOISE * torch.randn((1, 3, *size), generator=generator)
         return resize(self._read_init(), size)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import urllib.error
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from nst_lightning.errors import BadArgument, nearest
+from nst_lightning.errors import BadArgument, nearest, reason
 from nst_lightning.layers import layers_of
 
 BUNDLED = Path(__file__).parent / "vgg16_imagenet_features.safetensors"
@@ -33,6 +32,9 @@ PREPROCESSING = {
     # the original Caffe release: mean subtracted, 0 to 255; torchvision's transforms for IMAGENET1K_FEATURES
     "caffe": ((0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
 }
+
+# what torch.load raises for files that are cut off or something else
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _shapes(arch: str) -> dict[str, tuple[int, ...]]:
 
 def _convolutions(state: dict[str, Tensor], arch: str, source: str) -> tuple[tuple[Tensor, Tensor], ...]:
     for key, shape in _shapes(arch).items():
-        if key not in state:
+        if not isinstance(state.get(key), Tensor):
             raise BadArgument("features.weights", source, f"lacks the tensor {key} of torchvision's {arch}")
         if tuple(state[key].shape) != shape:
             expected = f"{key} has the shape {tuple(state[key].shape)}, that of {arch} is {shape}"
@@ -122,7 +124,10 @@ def _read_bundled(arch: str) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadArgument("features.weights", path, f"cannot be read ({error.strerror})") from error
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         expected = f"has not the SHA-256 {sha256[:12]}…; the file is damaged, install the package again"
         raise BadArgument("features.weights", path, expected)
@@ -139,9 +144,8 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         return _read_safetensors(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadArgument("features.weights", path, f"not a state dict that torch can read ({reason})") from error
+    except UNREADABLE as error:
+        raise BadArgument("features.weights", path, f"not a state dict that torch can read ({reason(error)})") from error
     if not isinstance(state, dict):
         raise BadArgument("features.weights", path, "not a state dict: a dict from names to tensors is needed")
     return state
@@ -150,12 +154,13 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 def _read_torchvision(entry: torchvision.models.WeightsEnum, arch: str) -> dict[str, Tensor]:
     try:
         return dict(entry.get_state_dict(progress=True, check_hash=True))
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except UNREADABLE as error:  # URLError is an OSError
         cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
+        why = f"the file {cache} is damaged, delete it" if cache.exists() else str(error)
         raise BadArgument(
             "features.weights",
             entry.name,
-            f"cannot be loaded ({error}). Put {entry.url} into {cache}, "
+            f"cannot be loaded ({why}). Put {entry.url} into {cache}, "
             f"or use `--model.features.weights bundled` with arch vgg16, which needs no download",
         ) from error
 

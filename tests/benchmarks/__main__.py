@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import platform
 import resource
 import statistics
@@ -21,19 +22,16 @@ from typing import Any
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures
 from nst_lightning.callbacks import RunLog
-from nst_lightning.cli import quiet
 from nst_lightning.layers import find_layer
-from nst_lightning.module import OPTIMIZERS
+from tests.benchmarks.bare import Bare
 
 TARGET = 1.15  # times the bare loop
 BLOCK = 5  # steps between two looks at the clock
@@ -47,44 +45,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     },
     "transfer.yaml": yaml.safe_load((ROOT / "configs/transfer.yaml").read_text(encoding="utf-8"))["model"],
 }
-
-
-class Bare:
-    """The same network, losses and optimiser as a module, written as plainly as one would in a notebook."""
-
-    def __init__(self, module: StyleTransfer, precision: str) -> None:
-        self.module, self.half = module, precision == "bf16-mixed"
-        self.image = module.image.detach().clone().requires_grad_()
-        self.optimizer = OPTIMIZERS[str(module.optimizer)]([self.image])
-        self.scale = self.image.numel() / sum(module.weights.values())
-        pair = module.pair
-        assert pair.content_image is not None and pair.style_image is not None
-        with torch.no_grad():
-            self.content = self.features(pair.content_image)
-            self.style = {layer: self.gram(f) for layer, f in self.features(pair.style_image).items()}
-
-    def features(self, image: Tensor) -> dict[Any, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            return self.module.features(image)
-
-    @staticmethod
-    def gram(features: Tensor) -> Tensor:
-        matrix = features[0].float().flatten(1)
-        return matrix @ matrix.T / matrix.shape[1]
-
-    def closure(self) -> Tensor:
-        self.optimizer.zero_grad()
-        features = self.features(self.image)
-        content = sum(
-            w * F.mse_loss(features[k].float(), self.content[k].float()) for k, w in self.module.content_layers.items()
-        )
-        style = sum(w * F.mse_loss(self.gram(features[k]), self.style[k]) for k, w in self.module.style_layers.items())
-        loss = self.scale * (self.module.weights["content"] * content + self.module.weights["style"] * style)
-        loss.backward()
-        return loss
-
-    def step(self) -> None:
-        self.loss = self.optimizer.step(self.closure) / self.scale
 
 
 class Interleave(Callback):
@@ -109,7 +69,7 @@ class Interleave(Callback):
             self.loop.step()
         self.clock = time.perf_counter()
         self.bare.append((self.clock - start) / BLOCK)
-        self.losses = float(outputs["total"]), float(self.loop.loss) * sum(self.loop.module.weights.values())
+        self.losses = float(outputs["total"]), float(self.loop.loss)
 
 
 def measure(objective: str, size: int, precision: str, steps: int) -> dict[str, Any]:
@@ -179,8 +139,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.steps < BLOCK or args.steps % BLOCK:
         parser.error(f"--steps {args.steps}: a multiple of {BLOCK}")
-    quiet()
-    warnings.filterwarnings("ignore", module="lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")
     torch.set_num_threads(args.threads)
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     precisions = ["32-true", "bf16-mixed"] if native else ["32-true"]
@@ -202,7 +162,9 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu_name()}
     found = {**machine, "target": TARGET, "peak_bytes": peak, "steps": steps, "networks": networks}
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, 100)
+    console.print(table)
     print(f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; peak memory {peak / 2**20:.0f} MiB")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     part = args.output.with_name(args.output.name + ".part")
