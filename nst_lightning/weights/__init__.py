@@ -124,10 +124,11 @@ def _read_bundled(arch: str) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    again = "; install the package again" if sha256 else ""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadArgument("features.weights", path, f"cannot be read ({error.strerror})") from error
+        raise BadArgument("features.weights", path, f"cannot be read ({error.strerror}){again}") from error
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         expected = f"has not the SHA-256 {sha256[:12]}…; the file is damaged, install the package again"
         raise BadArgument("features.weights", path, expected)
