@@ -38,10 +38,11 @@ class RunLog(Callback):
         assert isinstance(pl_module, StyleTransfer)
         self._clock, self._step = time.monotonic(), trainer.global_step
         self._first = True
-        for name in ("content", "style"):
-            picture = getattr(pl_module.pair, f"{name}_image")
-            if picture is not None:
-                self._add_image(trainer, name, picture, 0)
+        pair = pl_module.pair
+        if pair.content_image is not None:
+            self._add_image(trainer, "content", pair.content_image, 0)
+        for number, style in enumerate(pair.styles):
+            self._add_image(trainer, "style" if len(pair.styles) == 1 else f"style/{number + 1}", style.image, 0)
         if trainer.global_step == 0:
             self._add_image(trainer, "image", pl_module.result, 0)
 
@@ -54,6 +55,7 @@ class RunLog(Callback):
             return
         now = time.monotonic()
         values = {f"loss/{name}": float(value.detach()) for name, value in outputs.items() if name != "loss"}
+        values["size"] = float(max(pl_module.image.shape[2:]))
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         values["steps_per_second"] = (step - self._step) / max(now - self._clock, 1e-9)
         self._clock, self._step = now, step
@@ -185,7 +187,7 @@ class Progress(RichProgressBar):
 
     def configure_columns(self, trainer: L.Trainer) -> list[Any]:
         return [
-            TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.description} step {task.completed:.0f}/{task.total:.0f}"),
             BarColumn(bar_width=24),
             StepsPerSecondColumn(),
             TimeRemainingColumn(),
@@ -202,5 +204,9 @@ class Progress(RichProgressBar):
             self._shown = now
             names = ("total", "content", "style")
             self._losses = {name: f"{float(outputs[name].detach()):.3g}" for name in names if name in outputs}
+            if self.progress is not None and self.train_progress_bar_id is not None:
+                assert isinstance(pl_module, StyleTransfer)
+                size = f"{pl_module.image.shape[3]} x {pl_module.image.shape[2]}"
+                self.progress.update(self.train_progress_bar_id, description=size, total=trainer.max_steps)
         # the Trainer's count, which goes on where a checkpoint left off
         super().on_train_batch_end(trainer, pl_module, outputs, batch, trainer.global_step - 1)

@@ -18,13 +18,14 @@ from nst_lightning.callbacks import NewestCheckpoint, Progress, RunLog, SaveResu
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest, reason
 from nst_lightning.images import ImageError, check_output
-from nst_lightning.module import OPTIMIZERS, PRECISIONS, StyleTransfer
+from nst_lightning.module import PRECISIONS, StyleTransfer
+from nst_lightning.optimizers import OPTIMIZERS
 from nst_lightning.silence import silence
 from nst_lightning.weights import UNREADABLE
 
 DESCRIPTION = """Neural style transfer by optimisation. With two pictures and nothing else:
 python -m nst_lightning fit photo.jpg painting.jpg --output out.png"""
-LIST_FLAGS = ("--model.content_layers", "--model.style_layers")
+LIST_FLAGS = ("--model.content_layers", "--model.style_layers", "--data.style", "--data.style_mask", "--data.style_weights")
 TRAINER_DEFAULTS = {
     "max_steps": 150,
     "max_epochs": -1,

@@ -1,16 +1,20 @@
-"""The DataModule: which pictures, at which size, and how many steps."""
+"""The DataModule: which pictures, at which size, in which colours and regions, and how many steps."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import lightning as L
+import torch
 from torch import Tensor
 
+from nst_lightning.colors import match_colors, match_luminance, with_luminance
 from nst_lightning.errors import BadArgument
-from nst_lightning.images import ImageError, ImageSource, Picture, fit_size, read_image, resize
+from nst_lightning.images import FORMATS, ImageError, ImageSource, Picture, fit_size, read_image, resize
+from nst_lightning.regions import find_regions, shrink
 
 MAX_SIZE = 16384
 
@@ -46,69 +50,198 @@ class Steps:
         self.done = int(state["done"])
 
 
+class StyleImage(NamedTuple):
+    """One style image.
+
+    Attributes:
+        image: ``(1, 3, H, W)`` in ``[0, 1]``.
+        regions: ``(R, H, W)``, how much each position counts for each region, or None: one region, all alike.
+        weight: its share beside other style images.
+    """
+
+    image: Tensor
+    regions: Tensor | None
+    weight: float
+
+    def to(self, device: torch.device) -> StyleImage:
+        """The same on another device."""
+        regions = None if self.regions is None else self.regions.to(device)
+        return self._replace(image=self.image.to(device), regions=regions)
+
+
 class ImagePair(L.LightningDataModule):
-    """The content image and the style image.
+    """The content image and the style image, or several.
 
     Either may be absent: without a style image the content is reconstructed, without a content image the style's texture
-    is synthesised.
+    is synthesised. From Python every picture may also be a PIL image or a tensor (3, H, W) in [0, 1].
 
     Args:
-        content: picture file whose scene is kept; from Python also a PIL image or a tensor (3, H, W) in [0, 1].
-        style: picture file whose look is taken; it keeps its own aspect ratio. From Python as `content`.
+        content: picture file whose scene is kept.
+        style: picture file whose look is taken, several, or a folder (all its pictures). Each keeps its aspect ratio.
         size: longer side of the result in pixels, 1 to 16384. The pictures are resized to it, smaller ones too.
+        style_weights: one number of 0 or more for each style image; all alike if not given.
+        style_scale: longer side of the style image relative to the result's, above 0: larger strokes above 1.
+        style_size: longer side of the style image in pixels at the final size, in place of style_scale.
+        color: `style` (the style's colours), `luminance` (the content's colours; only the luminance is transferred) or
+            `match` (the style's colours are first moved to the content's mean and covariance).
+        content_mask: picture of flat colours, one for each region of the content image.
+        style_mask: the same for each style image: a region of the content takes its style from those of its colour.
 
     Attributes:
         content_image: after ``setup``: ``(1, 3, H, W)`` in ``[0, 1]``, or None.
-        style_image: after ``setup``: ``(1, 3, H', W')`` in ``[0, 1]``, or None.
+        styles: after ``setup``: the style images at the final size; empty if there are none.
         alpha: after ``setup``: the transparency of the content image, ``(1, H, W)``, or None.
+        regions: after ``setup``: ``(R, H, W)``, how much each position of the image counts for each region, or None.
 
     Raises:
-        BadArgument: for a size out of range, and in ``setup`` for a picture that cannot be read.
+        BadArgument: for a value out of range, and in ``setup`` for pictures that cannot be read or do not go together.
     """
 
     content_image: Tensor | None
-    style_image: Tensor | None
+    styles: list[StyleImage]
     alpha: Tensor | None
+    regions: Tensor | None
 
-    def __init__(self, content: str | None = None, style: str | None = None, size: int = 512) -> None:
+    def __init__(
+        self,
+        content: str | None = None,
+        style: str | list[str] | None = None,
+        size: int = 512,
+        style_weights: list[float] | None = None,
+        style_scale: float = 1.0,
+        style_size: int | None = None,
+        color: Literal["style", "luminance", "match"] = "style",
+        content_mask: str | None = None,
+        style_mask: str | list[str] | None = None,
+    ) -> None:
         super().__init__()
         if not 1 <= size <= MAX_SIZE:
             raise BadArgument("size", size, f"the longer side in pixels, from 1 to {MAX_SIZE}")
+        if not 0 < style_scale < float("inf"):
+            raise BadArgument("style_scale", style_scale, "relative to the size of the result, a number above 0")
+        if not 1 <= (size * style_scale if style_size is None else style_size) <= MAX_SIZE:
+            name, value = ("style_scale", style_scale) if style_size is None else ("style_size", style_size)
+            raise BadArgument(name, value, f"the style image's longer side has to be 1 to {MAX_SIZE} pixels")
+        if color not in ("style", "luminance", "match"):
+            raise BadArgument("color", color, "one of style, luminance, match")
         self.content = content
         self.style = style
         self.size = size
+        self.style_sources = _several("style", style)
+        self.style_weights = style_weights if style_weights is not None else [1.0] * len(self.style_sources)
+        if len(self.style_weights) != len(self.style_sources):
+            expected = f"{len(self.style_sources)} style images need as many weights"
+            raise BadArgument("style_weights", self.style_weights, expected)
+        if self.style_sources and not (min(self.style_weights) >= 0 < sum(self.style_weights) < float("inf")):
+            raise BadArgument("style_weights", self.style_weights, "numbers of 0 or more, not all 0")
+        self.style_scale = style_scale if style_size is None else style_size / size
+        self.color = color
+        self.content_mask = content_mask
+        self.style_masks = _several("style_mask", style_mask)
         self._loaded = False
 
     def setup(self, stage: str) -> None:
         """Read the pictures, once."""
         if self._loaded:
             return
-        if self.content is None and self.style is None:
+        if self.content is None and not self.style_sources:
             raise BadArgument("content", None, "no picture at all; give a content image, a style image or both")
-        content = self._read("content", self.content)
-        style = self._read("style", self.style)
+        content = self._read("content", self.content, self.size) if self.content is not None else None
         self.content_image = content.rgb[None] if content else None
-        self.style_image = style.rgb[None] if style else None
         self.alpha = content.alpha if content else None
+        style_size = max(1, round(self.size * self.style_scale))
+        pictures = [self._read("style", source, style_size) for source in self.style_sources]
+        rgbs = [self._recolor(picture.rgb[None]) for picture in pictures]
+        self.regions, style_regions = self._regions([picture.rgb.shape[-2:] for picture in pictures])
+        if self.alpha is not None:
+            self.regions = self.alpha if self.regions is None else self.regions * self.alpha
+        if self.regions is not None and not float(self.regions.sum()) > 0:
+            raise BadArgument("content", self.content, "is transparent everywhere: there is nothing to stylise")
+        self.styles = []
+        for picture, rgb, regions, weight in zip(pictures, rgbs, style_regions, self.style_weights, strict=True):
+            if picture.alpha is not None:
+                regions = picture.alpha if regions is None else regions * picture.alpha
+            if regions is not None and self.regions is not None and len(regions) == 1:
+                regions = regions.expand(len(self.regions), -1, -1)
+            self.styles.append(StyleImage(rgb, regions, float(weight)))
         self._loaded = True
 
-    def _read(self, argument: str, source: ImageSource | None) -> Picture | None:
-        if source is None:
-            return None
-        try:
-            rgb, alpha = read_image(source)
-        except ImageError as error:
-            value = source if isinstance(source, str | os.PathLike) else type(source).__name__
-            raise BadArgument(argument, value, str(error)) from error
-        size = fit_size(rgb.shape[-2], rgb.shape[-1], self.size)
+    def _recolor(self, style: Tensor) -> Tensor:
+        if self.color == "style" or self.content_image is None:
+            return style
+        change = match_luminance if self.color == "luminance" else match_colors
+        return change(style, self.content_image)
+
+    def _regions(self, sizes: Sequence[Sequence[int]]) -> tuple[Tensor | None, list[Tensor | None]]:
+        """The regions of the content mask, and those of each style mask in the same order."""
+        if self.content_mask is None and not self.style_masks:
+            return None, [None] * len(sizes)
+        if self.content_mask is None or self.content_image is None:
+            raise BadArgument("content_mask", self.content_mask, "a style mask needs a content image with a mask")
+        if len(self.style_masks) != len(sizes):
+            given = f"{len(self.style_masks)} for {len(sizes)} style images"
+            raise BadArgument("style_mask", given, "every style image needs a mask")
+        ours = find_regions(self._read_mask("content_mask", self.content_mask))
+        theirs = [find_regions(self._read_mask("style_mask", mask)) for mask in self.style_masks]
+        known = {color for regions in theirs for color in regions}
+        for missing in sorted(set(ours) - known):
+            raise BadArgument("style_mask", missing, f"no style mask has the region {missing} of the content mask")
+        for missing in sorted(known - set(ours)):
+            raise BadArgument("content_mask", missing, f"the content mask lacks the region {missing} of a style mask")
+        content_size = (int(self.content_image.shape[-2]), int(self.content_image.shape[-1]))
+        content = torch.cat([shrink(region, content_size) for region in ours.values()])
+        styles: list[Tensor | None] = []
+        for regions, (height, width) in zip(theirs, sizes, strict=True):
+            absent = torch.zeros(1, height, width)
+            styles.append(torch.cat([shrink(regions[c], (height, width)) if c in regions else absent for c in ours]))
+        return content, styles
+
+    def _read_mask(self, argument: str, source: ImageSource) -> Tensor:
+        return _read(argument, source).rgb
+
+    @staticmethod
+    def _read(argument: str, source: ImageSource, longer_side: int) -> Picture:
+        rgb, alpha = _read(argument, source)
+        size = fit_size(rgb.shape[-2], rgb.shape[-1], longer_side)
         return Picture(resize(rgb, size), None if alpha is None else resize(alpha, size))
+
+    # ---- what the module asks for ------------------------------------------------------------------------------------
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the result: those of the content image, or else of the style image."""
-        reference = self.content_image if self.content_image is not None else self.style_image
-        assert reference is not None
-        return int(reference.shape[-2]), int(reference.shape[-1])
+        """Height and width of the result: those of the content image, or else of the first style image at ``size``."""
+        if self.content_image is not None:
+            return int(self.content_image.shape[-2]), int(self.content_image.shape[-1])
+        height, width = self.styles[0].image.shape[-2:]
+        return fit_size(int(height), int(width), self.size)
+
+    def content_at(self, shape: tuple[int, int]) -> Tensor | None:
+        """The content image as the losses see it, ``(1, 3, *shape)``: grey where only luminance is transferred."""
+        if self.content_image is None:
+            return None
+        image = resize(self.content_image, shape)
+        return match_luminance(image, image) if self.color == "luminance" else image
+
+    def styles_at(self, size: int) -> list[StyleImage]:
+        """The style images for a result with the longer side ``size``."""
+        scaled = []
+        for style in self.styles:
+            height, width = (int(side) for side in style.image.shape[-2:])
+            shape = fit_size(height, width, max(1, round(size * self.style_scale)))
+            regions = None if style.regions is None else shrink(style.regions, shape)
+            scaled.append(StyleImage(resize(style.image, shape), regions, style.weight))
+        return scaled
+
+    def regions_at(self, shape: tuple[int, int]) -> Tensor | None:
+        """The regions of the image at another size, ``(R, *shape)``, or None."""
+        return None if self.regions is None else shrink(self.regions, shape)
+
+    def finish(self, image: Tensor) -> Tensor:
+        """The picture to show for an image ``(1, 3, H, W)``: in the content's colours under `luminance`."""
+        if self.color != "luminance" or self.content_image is None:
+            return image
+        content = resize(self.content_image, (int(image.shape[-2]), int(image.shape[-1])))
+        return with_luminance(content.to(image), image)
 
     def train_dataloader(self) -> Steps:
         """One batch per step up to the Trainer's ``max_steps``."""
@@ -122,6 +255,28 @@ class ImagePair(L.LightningDataModule):
         return [[0]] if self.content_image is not None else []
 
 
+def _several(argument: str, source: Any) -> list[Any]:
+    """One source as a list of one, a folder as the pictures in it."""
+    if source is None:
+        return []
+    if isinstance(source, list | tuple):
+        return [item for one in source for item in _several(argument, one)]
+    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+        found = [path for path in sorted(Path(source).iterdir()) if path.suffix.lower() in FORMATS]
+        if not found:
+            raise BadArgument(argument, source, f"is a folder without pictures ({', '.join(FORMATS)})")
+        return [str(path) for path in found]
+    return [source]
+
+
+def _read(argument: str, source: ImageSource) -> Picture:
+    try:
+        return read_image(source)
+    except ImageError as error:
+        value = source if isinstance(source, str | os.PathLike) else type(source).__name__
+        raise BadArgument(argument, value, str(error)) from error
+
+
 def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
     """The largest part with the aspect ratio of ``size`` out of the middle, resized to it.
 
@@ -129,7 +284,6 @@ def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
         image: ``(1, 3, H, W)`` in ``[0, 1]``.
         size: ``(height, width)`` in pixels.
 
-    >>> import torch
     >>> center_crop(torch.rand(1, 3, 10, 40), (8, 8)).shape
     torch.Size([1, 3, 8, 8])
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.images import read_image
-from nst_lightning.layers import CONVOLUTIONS_PER_BLOCK, Layer, layers_of
+from nst_lightning.layers import Layer, layers_of
 from nst_lightning.weights import CALIBRATION, load_weights
 
 Arch = Literal["vgg11", "vgg13", "vgg16", "vgg19"]
 Preprocessing = Literal["auto", "imagenet", "caffe"]
+Pooling = Literal["max", "average", "l2"]
+Padding = Literal["zeros", "replicate", "reflect", "circular"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,26 @@ class VGGSettings:
             once), a file with torchvision's keys (.pth or .safetensors), or `random` (for tests).
         preprocessing: the input that the weights expect: `imagenet` (torchvision's mean and std), `caffe` (mean
             subtracted, 0 to 255), or `auto`: what the source is known to expect, `imagenet` for a file.
+        pooling: between the blocks: `max` as trained, `average` or `l2` (smoother pictures), the activations' scale kept.
+        padding: of the first convolution: `zeros` as trained (leaves a frame), `replicate`, `reflect`; `circular` pads
+            all convolutions, so that the picture's opposite edges continue each other.
+        scale: `unit` rescales each layer to a mean activation of 1, so that a loss weight means the same for every layer
+            and network; `raw` leaves the activations as trained.
     """
 
     arch: Arch = "vgg16"
     weights: str = "bundled"
     preprocessing: Preprocessing = "auto"
+    pooling: Pooling = "max"
+    padding: Padding = "replicate"
+    scale: Literal["unit", "raw"] = "unit"
+
+    def __post_init__(self) -> None:
+        """Refuse what the annotations do not allow, which only the command line checks."""
+        kinds = {"arch": Arch, "preprocessing": Preprocessing, "pooling": Pooling, "padding": Padding}
+        for name, kind in {**kinds, "scale": Literal["unit", "raw"]}.items():
+            if getattr(self, name) not in get_args(kind):
+                raise BadArgument(f"features.{name}", getattr(self, name), f"one of {', '.join(get_args(kind))}")
 
 
 class VGGFeatures(nn.Module):
@@ -65,8 +82,6 @@ class VGGFeatures(nn.Module):
 
     def __init__(self, layers: Iterable[Layer], settings: VGGSettings = VGGSettings()) -> None:
         super().__init__()
-        if settings.arch not in CONVOLUTIONS_PER_BLOCK:
-            raise BadArgument("features.arch", settings.arch, f"one of {', '.join(CONVOLUTIONS_PER_BLOCK)}")
         self.wanted = frozenset(layers)
         deepest = max(self.wanted)
         self.layers = [layer for layer in layers_of(settings.arch) if layer <= deepest]
@@ -78,15 +93,19 @@ class VGGFeatures(nn.Module):
             self.register_buffer(f"kernel_{number}", kernel.clone(memory_format=torch.channels_last), persistent=False)
             self.register_buffer(f"bias_{number}", bias.clone(), persistent=False)
         self._cast: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = {}
-        self._calibrate()
+        self.settings = settings
+        if settings.scale == "unit":
+            self._calibrate()
 
     def _convolutions(self, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
         """The weights as ``dtype``, cast once: autocast's own cache does not hold tensors without gradient."""
         if dtype not in self._cast:
             count = sum(layer.kind == "conv" for layer in self.layers)
-            self._cast[dtype] = [
-                (getattr(self, f"kernel_{n}").to(dtype), getattr(self, f"bias_{n}").to(dtype)) for n in range(1, count + 1)
-            ]
+            with torch.inference_mode(False):  # made in a validation, they are used in training too
+                self._cast[dtype] = [
+                    (getattr(self, f"kernel_{n}").to(dtype), getattr(self, f"bias_{n}").to(dtype))
+                    for n in range(1, count + 1)
+                ]
         return self._cast[dtype]
 
     def _apply(self, *args, **kwargs):
@@ -102,14 +121,29 @@ class VGGFeatures(nn.Module):
             if layer.kind == "conv":
                 kernel, bias = getattr(self, f"kernel_{layer.count}"), getattr(self, f"bias_{layer.count}")
                 kernel.div_(before)  # its input is `before` times what it was trained on
-                pictures = [F.conv2d(picture, kernel, bias, padding=1) for picture in pictures]
+                pictures = [self._convolve(picture, kernel, bias, layer) for picture in pictures]
                 mean = sum(picture.relu().mean().item() for picture in pictures) / len(pictures)
                 before = 1 / (mean + 1e-12)
                 kernel.mul_(before)
                 bias.mul_(before)
                 pictures = [picture.mul_(before) for picture in pictures]
             else:
-                pictures = [F.relu(picture) if layer.kind == "relu" else F.max_pool2d(picture, 2) for picture in pictures]
+                pictures = [F.relu(picture) if layer.kind == "relu" else self._pool(picture) for picture in pictures]
+
+    def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+        mode = self.settings.padding
+        if mode == "zeros" or (layer.count > 1 and mode != "circular"):
+            return F.conv2d(x, kernel, bias, padding=1)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), kernel, bias)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """Halve the size. The factors keep the activations' scale (crowsonkb/style-transfer-pytorch)."""
+        if self.settings.pooling == "max":
+            return F.max_pool2d(x, 2)
+        if self.settings.pooling == "average":
+            return 2.0 * F.avg_pool2d(x, 2)
+        # the root of the sum of four squares; without the constant its gradient at 0 is not a number
+        return 0.78 * (4 * F.avg_pool2d(x.square(), 2) + 1e-8).sqrt()
 
     def _normalize(self, image: Tensor) -> Tensor:
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
@@ -132,12 +166,12 @@ class VGGFeatures(nn.Module):
             for layer in self.layers:
                 if layer.kind == "conv":
                     kernel, bias = convolutions[layer.count - 1]
-                    x = F.conv2d(x, kernel, bias, padding=1)
+                    x = self._convolve(x, kernel, bias, layer)
                 elif layer.kind == "relu":
                     # in place unless somebody holds the convolution's output: half the memory
                     x = F.relu(x, inplace=self.layers[layer.position - 1] not in self.wanted)
                 else:
-                    x = F.max_pool2d(x, 2)
+                    x = self._pool(x)
                 if layer in self.wanted:
                     features[layer] = x
         return features

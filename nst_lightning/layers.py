@@ -108,18 +108,18 @@ def find_layer(name: str, arch: str, argument: str = "layer") -> Layer:
     )
 
 
-def layer_weights(layers: Iterable[str] | Mapping[str, float], arch: str, argument: str) -> dict[Layer, float]:
+def layer_weights(layers: str | Iterable[str] | Mapping[str, float], arch: str, argument: str) -> dict[Layer, float]:
     """Turn the argument ``content_layers`` or ``style_layers`` into a table of weights.
 
     Args:
-        layers: names, which share a weight of 1 equally, or a map from names to weights, which are taken as they are.
+        layers: a name, or names, which share a weight of 1 equally, or a map from names to weights, taken as they are.
         arch: the network.
         argument: what to call it in an error.
 
     Raises:
         BadArgument: for an unknown layer, one named twice (also as ``conv_4`` and ``conv2_2``), or a negative weight.
     """
-    names = list(layers)
+    names = [layers] if isinstance(layers, str) else list(layers)
     given = dict(layers) if isinstance(layers, Mapping) else {name: 1.0 / len(names) for name in names}
     weights: dict[Layer, float] = {}
     for name in names:

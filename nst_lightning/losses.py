@@ -70,8 +70,8 @@ def total_variation(image: Tensor) -> Tensor:
     0.0
     """
     x = F.pad(image, (1, 1, 1, 1), mode="replicate")
-    across = (x[..., 1:, 1:] - x[..., 1:, :-1]).square().mean()
-    down = (x[..., 1:, 1:] - x[..., :-1, 1:]).square().mean()
+    across = (x[..., 1:-1, 2:] - x[..., 1:-1, 1:-1]).square().mean()
+    down = (x[..., 2:, 1:-1] - x[..., 1:-1, 1:-1]).square().mean()
     falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square().mean()
     rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square().mean()
     return 2 * (across / 3 + down / 3 + falling / 12 + rising / 12)

@@ -1,4 +1,4 @@
-"""The LightningModule: the image, the objective and the optimiser."""
+"""The LightningModule: the image, its schedule of scales, and its optimiser."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from torch.optim import LBFGS, Adam, Optimizer
+from torch.optim import LBFGS, Optimizer
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from nst_lightning.data import ImagePair, center_crop
 from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest, reason
 from nst_lightning.features import VGGFeatures, VGGSettings
 from nst_lightning.images import ImageError, read_image, resize
-from nst_lightning.layers import Layer, layer_weights
-from nst_lightning.losses import content_loss, gram_loss, total_variation
-from nst_lightning.moments import Moments, moments
+from nst_lightning.layers import layer_weights
+from nst_lightning.objective import Objective
+from nst_lightning.optimizers import OPTIMIZERS, carry_over
+from nst_lightning.scales import Scale, Stage, schedule
+from nst_lightning.style_losses import make_style_losses
 from nst_lightning.weights import load_weights
 
 CONTENT_LAYERS = ["relu4_2"]
@@ -28,23 +30,6 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 PRECISION_ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's
 NOISE = 0.05  # standard deviation around mid-gray
 SSIM_WINDOW = 11  # pixels; Wang et al. 2004
-
-
-def lbfgs(parameters: Any) -> LBFGS:
-    """L-BFGS as style transfer needs it: one evaluation a step, no stopping by itself.
-
-    ``max_iter=1`` makes a step one evaluation; N such steps equal one step of N without line search. torch's history of
-    100 would keep 2.4 kB a pixel. Its tolerances are absolute and end a well-scaled objective silently.
-    """
-    return LBFGS(parameters, lr=1.0, max_iter=1, history_size=10, tolerance_grad=0.0, tolerance_change=0.0)
-
-
-def adam(parameters: Any) -> Adam:
-    """Adam with the learning rate and betas of crowsonkb/style-transfer-pytorch, for an image in [0, 1]."""
-    return Adam(parameters, lr=0.02, betas=(0.9, 0.99))
-
-
-OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
 
 
 class StyleTransfer(L.LightningModule):
@@ -64,6 +49,12 @@ class StyleTransfer(L.LightningModule):
         content_weight: weight of the content loss, 0 or more.
         style_weight: weight of the style loss, 0 or more.
         tv_weight: weight of the total variation, 0 or more; smooths.
+        style_loss: `gram`, `mean_std`, `wasserstein`, `sliced_wasserstein`, `histogram`, the class path of a StyleLoss,
+            or a map from those to weights.
+        scales: sizes to go through, coarse to fine: `auto` (by factors of √2 from 128 px), `none` (the final size only),
+            or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size.
+        average_decay: the result is the running average of the image with this decay, from 0 (the image itself) to below
+            1; it is restarted at each scale and seeds the next.
         init: what the image is at the start: `content`, `style`, `noise` (faint, around gray, from the seed), `gray`, or a
             picture file.
         optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
@@ -85,12 +76,18 @@ class StyleTransfer(L.LightningModule):
         content_weight: float = 1.0,
         style_weight: float = 20.0,
         tv_weight: float = 0.0,
+        style_loss: str | dict[str, float] = "gram",
+        scales: Literal["auto", "none"] | list[Scale] = "none",
+        average_decay: float = 0.0,
         init: str = "content",
         optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "lbfgs",
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
-        self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
+        try:
+            self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
+        except TypeError as error:
+            raise BadArgument("features", features, reason(error)) from error
         weights = {"content_weight": content_weight, "style_weight": style_weight, "tv_weight": tv_weight}
         for name, value in weights.items():
             if not 0 <= value < float("inf"):
@@ -102,11 +99,23 @@ class StyleTransfer(L.LightningModule):
         self.style_layers = layer_weights(style_layers, self.settings.arch, "style_layers")
         if not (content_weight and self.content_layers) and not (style_weight and self.style_layers):
             raise BadArgument("style_layers", style_layers, "no layer has a weight: nothing is left to optimise")
+        if not 0 <= average_decay < 1:
+            raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
+        self.style_losses = make_style_losses(style_loss)
+        self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
+        if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
+            raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
+        self.average_decay = average_decay
         self.init = init
         self.optimizer = optimizer
         self.register_parameter("image", None)
+        self.stage: Stage | None = None
+        self._average: Tensor | None = None
+        self._averaged = 0
         self.save_hyperparameters(logger=False)
         self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
+        if not isinstance(self.scales, str):
+            self.hparams["scales"] = [asdict(scale) for scale in self.scales]
         if callable(optimizer) and callable(self.hparams.get("optimizer")):
             del self.hparams["optimizer"]
 
@@ -137,22 +146,26 @@ class StyleTransfer(L.LightningModule):
         if not terms:
             absent = "content" if self.weights["style"] == 0 else "style"
             raise BadArgument(absent, None, f"no {absent} image, and the weight of the other term is 0")
-        for term, layers, image, source in (
-            ("content", self.content_layers, pair.content_image, pair.content),
-            ("style", self.style_layers, pair.style_image, pair.style),
-        ):
-            if term not in terms or image is None:
-                continue
+        pictures: list[tuple[str, Any, Tensor | None, Any]] = []
+        pictures += [("content", self.content_layers, pair.content_image, pair.content)] if "content" in terms else []
+        if "style" in terms:
+            sources = zip(pair.styles, pair.style_sources, strict=True)
+            pictures += [("style", self.style_layers, style.image, source) for style, source in sources]
+            # the image itself has to pass through these layers too, whatever the size of the style image
+            pictures.append(("size", self.style_layers, torch.empty(1, 3, *pair.image_size), pair.size))
+        for argument, layers, image, source in pictures:
             deepest = max(layers)
             smallest = 2**deepest.pools_before
-            if min(image.shape[-2:]) < smallest:
+            if image is not None and min(image.shape[-2:]) < smallest:
                 height, width = image.shape[-2:]
                 expected = (
                     f"is {width} x {height} pixels at size {pair.size}; {deepest.name} needs {smallest} on the shorter "
                     "side: give a larger size or shallower layers"
                 )
-                raise BadArgument(term, source if isinstance(source, str) else "(picture)", expected)
-        if self.init in ("content", "style") and getattr(pair, f"{self.init}_image") is None:
+                raise BadArgument(argument, source if isinstance(source, str | int) else "(picture)", expected)
+        schedule(self.scales, pair.size, pair.image_size, 1)
+        has = {"content": pair.content_image is not None, "style": bool(pair.styles)}
+        if not has.get(self.init, True):
             raise BadArgument("init", self.init, f"there is no {self.init} image; give one, or noise, gray or a file")
         if self.init not in INITS:
             self._read_init()
@@ -184,7 +197,7 @@ class StyleTransfer(L.LightningModule):
         terms = set()
         if self.weights["content"] > 0 and self.content_layers and pair.content_image is not None:
             terms.add("content")
-        if self.weights["style"] > 0 and self.style_layers and pair.style_image is not None:
+        if self.weights["style"] > 0 and self.style_layers and pair.styles:
             terms.add("style")
         return terms
 
@@ -199,22 +212,27 @@ class StyleTransfer(L.LightningModule):
         """Make the image and the network, once; without a Trainer (``load_from_checkpoint``) the checkpoint does it."""
         if self._trainer is None:
             return
-        if not hasattr(self, "features"):
+        if not hasattr(self, "objective"):
             terms = self._terms(self.pair)
-            layers = {layer for term in terms for layer in getattr(self, f"{term}_layers")}
-            self.features = VGGFeatures(layers, self.settings)
-            self.terms = terms
+            self.stages = schedule(self.scales, self.pair.size, self.pair.image_size, self.trainer.max_steps)
+            tables = {"content": self.content_layers, "style": self.style_layers}
+            features = VGGFeatures({layer for term in terms for layer in tables[term]}, self.settings)
+            self.objective = Objective(
+                features,
+                **{f"{t}_layers": tables[t] if t in terms else {} for t in tables},
+                style_losses=self.style_losses,
+                weights=self.weights,
+            )
         if self.image is None:
-            self.image = nn.Parameter(self._initial_image().contiguous())  # L-BFGS views it as a vector
+            image = self._initial_image(self.stages[0].shape)
+            self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
 
-    def _initial_image(self) -> Tensor:
-        size = self.pair.image_size
-        if self.init == "content":
-            assert self.pair.content_image is not None
-            return self.pair.content_image.clone()
+    def _initial_image(self, size: tuple[int, int]) -> Tensor:
+        content = self.pair.content_at(size)
+        if self.init == "content" and content is not None:
+            return content.clone()
         if self.init == "style":
-            assert self.pair.style_image is not None
-            return center_crop(self.pair.style_image, size)
+            return center_crop(self.pair.styles[0].image, size)
         if self.init == "gray":
             return torch.full((1, 3, *size), 0.5)
         if self.init == "noise":
@@ -230,6 +248,14 @@ class StyleTransfer(L.LightningModule):
         if self.image is None or self.image.shape != saved.shape:
             self.image = nn.Parameter(torch.zeros_like(saved))
 
+        if "average" in checkpoint:
+            self._average, self._averaged = checkpoint["average"]["value"], checkpoint["average"]["steps"]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The running average goes along: without it a resumed run would have another result."""
+        if self._average is not None:
+            checkpoint["average"] = {"value": self._average, "steps": self._averaged}
+
     def configure_optimizers(self) -> Optimizer:
         return self._optimizer([self.image])
 
@@ -237,47 +263,52 @@ class StyleTransfer(L.LightningModule):
         make = OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
         return make(parameters)
 
-    def on_fit_start(self) -> None:
-        """Compute what the image is compared with; the device is known here."""
-        size = self.pair.image_size
-        if tuple(self.image.shape[-2:]) != size:
-            found = f"{self.image.shape[-1]} x {self.image.shape[-2]} pixels"
-            raise BadArgument("ckpt_path", found, f"the checkpoint's image is not {size[1]} x {size[0]} as this run's")
+    # ---- the schedule of scales --------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Begin with the scale that the image has: the first, or that of a checkpoint."""
+        shapes = {stage.shape: stage for stage in self.stages}
+        shape = (int(self.image.shape[2]), int(self.image.shape[3]))
+        if shape not in shapes:
+            expected = f"the checkpoint's image is of none of this run's sizes, {', '.join(map(str, shapes))}"
+            raise BadArgument("ckpt_path", f"{shape[0]} x {shape[1]}", expected)
+        if self._average is not None:
+            self._average = self._average.to(self.device)
+        self._begin(shapes[shape])
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
+        stage = next(stage for stage in self.stages if self.global_step < stage.last or stage is self.stages[-1])
+        assert self.stage is not None
+        if stage.shape != self.stage.shape:
+            self._resize(stage.shape)
+            self._begin(stage)
+
+    def _resize(self, shape: tuple[int, int]) -> None:
+        """Go on with the result so far at another size, the optimiser's state carried over."""
+        old, optimizer = self.image, self.trainer.optimizers[0]
+        self.image = nn.Parameter(resize(self._iterate(), shape).contiguous())
+        self._average, self._averaged = None, 0
+        self.trainer.strategy.setup_optimizers(self.trainer)
+        carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
+
+    def _begin(self, stage: Stage) -> None:
+        """Compute what the image is compared with at this scale."""
+        self.stage = stage
         self._last_good = self.image.detach().clone()
-        self.content_targets: dict[Layer, Tensor] = {}
-        self.style_targets: dict[Layer, Moments] = {}
-        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-            if "content" in self.terms and self.pair.content_image is not None:
-                features = self.features(self.pair.content_image.to(self.device))
-                self.content_targets = {layer: features[layer] for layer in self.content_layers}
-            if "style" in self.terms and self.pair.style_image is not None:
-                features = self.features(self.pair.style_image.to(self.device))
-                self.style_targets = {layer: moments(features[layer]) for layer in self.style_layers}
+        terms, pair = self._terms(self.pair), self.pair
+        content = pair.content_at(stage.shape) if "content" in terms else None
+        styles = pair.styles_at(stage.size) if "style" in terms else []
+        regions = pair.regions_at(stage.shape)
+        move = self.device
+        with self.trainer.precision_plugin.forward_context():
+            self.objective.set_targets(
+                None if content is None else content.to(move),
+                [style.to(move) for style in styles],
+                None if regions is None else regions.to(move),
+            )
 
     # ---- each step ---------------------------------------------------------------------------------------------------
-
-    def losses(self, image: Tensor) -> dict[str, Tensor]:
-        """Every term of the objective for an image, none multiplied by its weight but ``total``.
-
-        Args:
-            image: ``(1, 3, H, W)``.
-
-        Returns:
-            ``total``, ``content``, ``style``, ``tv`` (those that have a weight) and ``content/LAYER``, ``style/LAYER``.
-        """
-        features = self.features(image)
-        found: dict[str, Tensor] = {}
-        terms: dict[str, Tensor] = {}
-        for layer, weight in self.content_layers.items() if "content" in self.terms else ():
-            value = found[f"content/{layer.name}"] = content_loss(features[layer], self.content_targets[layer])
-            terms["content"] = terms.get("content", 0) + weight * value
-        for layer, weight in self.style_layers.items() if "style" in self.terms else ():
-            value = found[f"style/{layer.name}"] = gram_loss(moments(features[layer]), self.style_targets[layer])
-            terms["style"] = terms.get("style", 0) + weight * value
-        if self.weights["tv"] > 0:
-            terms["tv"] = total_variation(image)
-        total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
-        return {"total": total, **terms, **found}
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """The objective, scaled for the optimiser; the terms come along for those who show them.
@@ -289,10 +320,11 @@ class StyleTransfer(L.LightningModule):
         Raises:
             NonFiniteLoss: if the objective is no number; the image is then the last one for which it was.
         """
-        losses = self.losses(self.image)
+        losses = self.objective(self.image, self.global_step)
         if not torch.isfinite(losses["total"]):
             with torch.no_grad():
                 self.image.copy_(self._last_good)
+            self._average = None
             raise NonFiniteLoss(self.global_step)
         self._last_good.copy_(self.image.detach())
         active = [name for name in self.weights if name in losses]
@@ -303,18 +335,29 @@ class StyleTransfer(L.LightningModule):
         return {"loss": objective, **losses}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """One step, then back into [0, 1]; not under L-BFGS, whose curvature pairs a clamp would falsify."""
+        """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""
         super().optimizer_step(*args, **kwargs)
-        if not isinstance(self.trainer.optimizers[0], LBFGS):
-            with torch.no_grad():
+        with torch.no_grad():
+            if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)
+            if self.average_decay > 0:
+                if self._average is None:
+                    self._average, self._averaged = torch.zeros_like(self.image), 0
+                self._average.lerp_(self.image, 1 - self.average_decay)
+                self._averaged += 1
 
     # ---- the result --------------------------------------------------------------------------------------------------
 
+    def _iterate(self) -> Tensor:
+        """The image, or the bias-corrected average of those of this scale: v / (1 − dⁿ)."""
+        if self._average is None:
+            return self.image.detach()
+        return self._average / (1 - self.average_decay**self._averaged)
+
     @property
     def result(self) -> Tensor:
-        """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device."""
-        return self.image.detach().clamp(0, 1)
+        """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the scale of the step."""
+        return self.pair.finish(self._iterate().clamp(0, 1))
 
     def similarity(self) -> dict[str, Tensor]:
         """How near the result is to the content image: ``psnr`` in dB and ``ssim``, both higher when nearer.
@@ -323,7 +366,8 @@ class StyleTransfer(L.LightningModule):
         """
         if self.pair.content_image is None:
             return {}
-        result, content = self.result, self.pair.content_image.to(self.device)
+        result = self.result
+        content = resize(self.pair.content_image, (int(result.shape[2]), int(result.shape[3]))).to(self.device)
         metrics = {"psnr": peak_signal_noise_ratio(result, content, data_range=1.0)}
         if min(result.shape[-2:]) > SSIM_WINDOW:
             ssim = structural_similarity_index_measure(result, content, data_range=1.0, kernel_size=SSIM_WINDOW)

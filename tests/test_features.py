@@ -27,9 +27,9 @@ PICTURE = torch.rand(1, 3, 37, 50, generator=torch.Generator().manual_seed(1))  
 @pytest.fixture(autouse=True)
 def fresh_weights():
     """No test sees the weights that another has read."""
-    load_weights.cache_clear()
+    weights._load_weights.cache_clear()
     yield
-    load_weights.cache_clear()
+    weights._load_weights.cache_clear()
 
 
 def torchvision_network(arch: str) -> nn.Sequential:
@@ -78,7 +78,7 @@ def test_features_are_torchvisions_up_to_one_factor_per_layer(arch, ending, tmp_
     network, path = torchvision_network(arch), tmp_path / f"weights{ending}"
     save = torch.save if ending == ".pth" else safetensors.torch.save_file
     save(state_dict(network), path)
-    found = VGGFeatures(layers_of(arch), VGGSettings(arch, str(path)))(PICTURE)
+    found = VGGFeatures(layers_of(arch), VGGSettings(arch, str(path), padding="zeros"))(PICTURE)
     assert list(found) == list(layers_of(arch))
     transforms = torchvision.models.get_model_weights(arch).IMAGENET1K_V1.transforms()
     assert_one_factor_per_layer(found, torchvision_features(network, transforms, PICTURE))
@@ -88,7 +88,7 @@ def test_preprocessing_of_a_file_can_be_chosen(tmp_path):
     """If this fails, a Caffe network read from a file sees the wrong input."""
     network = torchvision_network("vgg11")
     torch.save(state_dict(network), tmp_path / "caffe.pth")
-    settings = VGGSettings("vgg11", str(tmp_path / "caffe.pth"), preprocessing="caffe")
+    settings = VGGSettings("vgg11", str(tmp_path / "caffe.pth"), preprocessing="caffe", padding="zeros")
     transforms = torchvision.models.VGG16_Weights.IMAGENET1K_FEATURES.transforms()
     found = VGGFeatures(layers_of("vgg11"), settings)(PICTURE)
     assert_one_factor_per_layer(found, torchvision_features(network, transforms, PICTURE))
@@ -240,14 +240,14 @@ def test_torchvision_names_load_through_torchvisions_cache(arch, name, tmp_path,
     network = torchvision_network(arch)
     torch.save(state_dict(network), cache / Path(entry.url).name)
     wanted = [find_layer(layer, arch) for layer in ("conv1_1", "relu2_2", "pool4", "conv5_3")]
-    found = VGGFeatures(wanted, VGGSettings(arch, name))(PICTURE)
+    found = VGGFeatures(wanted, VGGSettings(arch, name, padding="zeros"))(PICTURE)
     assert_one_factor_per_layer(found, torchvision_features(network, entry.transforms(), PICTURE))
 
 
 def test_random_weights_are_the_same_every_time():
     """If this fails, a test with random weights is not reproducible."""
     first = load_weights("vgg11", "random").convolutions
-    load_weights.cache_clear()
+    weights._load_weights.cache_clear()
     torch.manual_seed(99)
     assert all(
         torch.equal(a, b) for (a, _), (b, _) in zip(first, load_weights("vgg11", "random").convolutions, strict=True)
@@ -268,18 +268,19 @@ def test_a_file_written_anew_is_read_anew(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        (VGGSettings("vgg12", "random"), "features.arch"),
-        (VGGSettings("vgg19", "bundled"), "features.weights"),
-        (VGGSettings("vgg11", "IMAGENET1K_FEATURES"), "features.weights"),
-        (VGGSettings("vgg11", "nowhere.pth"), "features.weights"),
-        (VGGSettings("vgg11", "random", "cafe"), "features.preprocessing"),
+        (("vgg12", "random"), "features.arch"),
+        (("vgg19", "bundled"), "features.weights"),
+        (("vgg11", "IMAGENET1K_FEATURES"), "features.weights"),
+        (("vgg11", "nowhere.pth"), "features.weights"),
+        (("vgg11", "random", "cafe"), "features.preprocessing"),
+        (("vgg11", "random", "auto", "median"), "features.pooling"),
     ],
-    ids=lambda value: value if isinstance(value, str) else f"{value.arch} {value.weights} {value.preprocessing}",
+    ids=str,
 )
 def test_what_cannot_be_had_names_the_argument(settings, name):
     """If this fails, a wrong setting ends in a traceback that does not say which one."""
     with pytest.raises(BadArgument) as error:
-        VGGFeatures([layers_of("vgg11")[0]], settings)
+        VGGFeatures([layers_of("vgg11")[0]], VGGSettings(*settings))
     assert error.value.name == name
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from nst_lightning.cli import main
 from nst_lightning.data import ImagePair
 from nst_lightning.images import read_image
-from nst_lightning.module import StyleTransfer
+from nst_lightning.objective import Objective
 
 # one shallow layer each: a step takes milliseconds
 SHALLOW = [
@@ -67,14 +67,14 @@ def test_a_signal_ends_the_run_with_its_picture(pictures, workdir, monkeypatch, 
 
 def test_an_exception_ends_the_run_with_its_picture(pictures, workdir, monkeypatch, capsys):
     """If this fails, an error in somebody's own callback or a full memory loses the picture."""
-    losses = StyleTransfer.losses
+    losses = Objective.forward
 
-    def failing(self: StyleTransfer, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        if self.global_step == 4:
+    def failing(self: Objective, image: torch.Tensor, step: int = 0) -> dict[str, torch.Tensor]:
+        if step == 4:
             raise RuntimeError("out of memory")
-        return losses(self, image)
+        return losses(self, image, step)
 
-    monkeypatch.setattr(StyleTransfer, "losses", failing)
+    monkeypatch.setattr(Objective, "forward", failing)
     with pytest.raises(RuntimeError, match="out of memory"):
         main(words(pictures, "--trainer.max_steps=9"))
     assert "stopped at step 4 of 9 (RuntimeError)" in capsys.readouterr().out
@@ -85,16 +85,16 @@ def test_an_exception_ends_the_run_with_its_picture(pictures, workdir, monkeypat
 def test_a_loss_that_is_no_number_keeps_the_last_good_picture(pictures, workdir, monkeypatch, capsys, value):
     """If this fails, what is saved is the picture that broke the loss: black, or noise."""
     good = []
-    losses = StyleTransfer.losses
+    losses = Objective.forward
 
-    def diverging(self: StyleTransfer, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        found = losses(self, image)
-        if self.global_step == 5:
+    def diverging(self: Objective, image: torch.Tensor, step: int = 0) -> dict[str, torch.Tensor]:
+        found = losses(self, image, step)
+        if step == 5:
             return {**found, "total": found["total"] * value}
         good.append(image.detach().clone())
         return found
 
-    monkeypatch.setattr(StyleTransfer, "losses", diverging)
+    monkeypatch.setattr(Objective, "forward", diverging)
     assert main(words(pictures, "--trainer.max_steps=9", "--bits=16")) == 1
     said = capsys.readouterr()
     errors = [line for line in said.err.splitlines() if line.strip()]

@@ -52,9 +52,8 @@ class Weights:
     std: tuple[float, float, float]
 
 
-@lru_cache(maxsize=4)
 def load_weights(arch: str, source: str, preprocessing: str = "auto") -> Weights:
-    """Read the convolutions of a VGG.
+    """Read the convolutions of a VGG; again only when a file has changed.
 
     Args:
         arch: ``vgg11``, ``vgg13``, ``vgg16`` or ``vgg19``.
@@ -67,6 +66,14 @@ def load_weights(arch: str, source: str, preprocessing: str = "auto") -> Weights
         BadArgument: if the source does not exist, cannot be had, or does not hold this network; names
             ``features.weights``.
     """
+    if preprocessing not in ("auto", *PREPROCESSING):
+        raise BadArgument("features.preprocessing", preprocessing, f"one of auto, {', '.join(PREPROCESSING)}")
+    stamp = Path(source).stat().st_mtime_ns if Path(source).is_file() else 0
+    return _load_weights(arch, source, preprocessing, stamp)
+
+
+@lru_cache(maxsize=4)
+def _load_weights(arch: str, source: str, preprocessing: str, stamp: int) -> Weights:
     known = {entry.name: entry for entry in torchvision.models.get_model_weights(arch)}
     expects = "imagenet"
     if source == "bundled":
@@ -108,6 +115,8 @@ def _convolutions(state: dict[str, Tensor], arch: str, source: str) -> tuple[tup
         if tuple(state[key].shape) != shape:
             expected = f"{key} has the shape {tuple(state[key].shape)}, that of {arch} is {shape}"
             raise BadArgument("features.weights", source, expected)
+        if not torch.isfinite(state[key]).all():
+            raise BadArgument("features.weights", source, f"{key} holds values that are no numbers")
     positions = [layer.position for layer in layers_of(arch) if layer.kind == "conv"]
     return tuple((state[f"features.{p}.weight"].float(), state[f"features.{p}.bias"].float()) for p in positions)
 

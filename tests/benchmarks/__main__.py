@@ -50,14 +50,15 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 class Interleave(Callback):
     """Times blocks of the Trainer's steps, each followed by as many bare ones. The last of the callbacks."""
 
-    def __init__(self, precision: str) -> None:
+    def __init__(self, size: int, precision: str) -> None:
+        self.size = size
         self.precision = precision
         self.ours: list[float] = []
         self.bare: list[float] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, StyleTransfer)
-        self.loop = Bare(pl_module, self.precision)
+        self.loop = Bare(pl_module, PICTURES, self.size, self.precision)
         self.clock = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
@@ -69,12 +70,16 @@ class Interleave(Callback):
             self.loop.step()
         self.clock = time.perf_counter()
         self.bare.append((self.clock - start) / BLOCK)
-        self.losses = float(outputs["total"]), float(self.loop.loss)
+        self.losses = float(outputs["total"]), self.loop.loss
 
 
 def measure(objective: str, size: int, precision: str, steps: int) -> dict[str, Any]:
     """Seconds per step of the program and of the bare loop."""
-    module, pair, interleave = StyleTransfer(**OBJECTIVES[objective]), ImagePair(*PICTURES, size), Interleave(precision)
+    module, pair, interleave = (
+        StyleTransfer(**OBJECTIVES[objective]),
+        ImagePair(*PICTURES, size),
+        Interleave(size, precision),
+    )
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             accelerator="cpu",

@@ -1,0 +1,52 @@
+"""Regions: pictures of flat colours that say which part of the style goes where."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SMALLEST_SHARE = 0.005  # of the pixels; colours rarer than that are edges between two others, or JPEG noise
+NEAR = 24  # levels of 255; colours nearer than that are one: JPEG noise again
+
+
+def find_regions(mask: Tensor) -> dict[str, Tensor]:
+    """The regions of a mask.
+
+    Every pixel belongs to the nearest of the colours that fill a part of the picture worth naming, so anti-aliased and
+    compressed edges do no harm.
+
+    Args:
+        mask: ``(3, H, W)`` in ``[0, 1]``.
+
+    Returns:
+        For every colour, as ``#rrggbb``, its region ``(1, H, W)`` of 0 and 1; they add up to 1.
+
+    >>> half = torch.zeros(3, 2, 4)
+    >>> half[0, :, 2:] = 1
+    >>> {color: region[0, 0].tolist() for color, region in find_regions(half).items()}
+    {'#000000': [1.0, 1.0, 0.0, 0.0], '#ff0000': [0.0, 0.0, 1.0, 1.0]}
+    """
+    levels = (mask * 255).round().to(torch.int64)
+    pixels = levels.flatten(1).T
+    colors, counts = torch.unique(pixels, dim=0, return_counts=True)
+    palette: list[Tensor] = []
+    for number in counts.argsort(descending=True, stable=True).tolist():
+        common = counts[number] >= SMALLEST_SHARE * len(pixels)
+        if common and all((colors[number] - other).abs().max() > NEAR for other in palette):
+            palette.append(colors[number])
+    palette = palette or [colors[counts.argmax()]]
+    palette.sort(key=lambda color: color.tolist())
+    distances = torch.stack([(levels - color.view(3, 1, 1)).square().sum(dim=0) for color in palette])
+    nearest = distances.argmin(dim=0)
+    names = ["#{:02x}{:02x}{:02x}".format(*color.tolist()) for color in palette]
+    return {name: (nearest == number).float()[None] for number, name in enumerate(names)}
+
+
+def shrink(weights: Tensor, size: tuple[int, int]) -> Tensor:
+    """Weights of positions ``(R, H, W)`` at another size, by area: edges become soft, sums keep their share."""
+    if tuple(weights.shape[-2:]) == tuple(size):
+        return weights
+    if weights.shape[-2] >= size[0] and weights.shape[-1] >= size[1]:
+        return F.adaptive_avg_pool2d(weights[None], size)[0]
+    return F.interpolate(weights[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
