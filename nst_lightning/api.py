@@ -19,7 +19,7 @@ def stylize(
     style: ImageSource | None = None,
     *,
     size: int = 512,
-    steps: int = 150,
+    steps: int = 180,
     seed: int = 0,
     trainer: dict[str, Any] | None = None,
     **settings: Any,

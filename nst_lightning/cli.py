@@ -18,8 +18,8 @@ from nst_lightning.callbacks import NewestCheckpoint, Progress, RunLog, SaveResu
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest, reason
 from nst_lightning.images import ImageError, check_output
-from nst_lightning.module import PRECISIONS, StyleTransfer
-from nst_lightning.optimizers import OPTIMIZERS
+from nst_lightning.module import StyleTransfer
+from nst_lightning.optimizers import OPTIMIZERS, PRECISIONS, check_precision
 from nst_lightning.silence import silence
 from nst_lightning.weights import UNREADABLE
 
@@ -27,7 +27,7 @@ DESCRIPTION = """Neural style transfer by optimisation. With two pictures and no
 python -m nst_lightning fit photo.jpg painting.jpg --output out.png"""
 LIST_FLAGS = ("--model.content_layers", "--model.style_layers", "--data.style", "--data.style_mask", "--data.style_weights")
 TRAINER_DEFAULTS = {
-    "max_steps": 150,
+    "max_steps": 180,
     "max_epochs": -1,
     # validation counts steps, not epochs: a run is one epoch
     "val_check_interval": 50,
@@ -191,7 +191,7 @@ class NSTCommandLine(LightningCLI):
         precision, why = choose_precision(config.trainer.precision)
         if not config.trainer.precision:
             print(f"precision {precision}: {why}", flush=True)
-        self.model.check_precision(str(precision))
+        check_precision(self.model.make_optimizer, str(precision))
         callbacks = self.config_init[self.subcommand].trainer.callbacks or []
         # the bar ends before the final line is printed
         bar = [Progress()] if config.trainer.enable_progress_bar is not False else []

@@ -12,23 +12,20 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from nst_lightning.data import ImagePair, center_crop
-from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest, reason
+from nst_lightning.data import ImagePair
+from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
 from nst_lightning.features import VGGFeatures, VGGSettings
-from nst_lightning.images import ImageError, read_image, resize
+from nst_lightning.images import resize
+from nst_lightning.initial import check_init, initial_image
 from nst_lightning.layers import layer_weights
 from nst_lightning.objective import Objective
-from nst_lightning.optimizers import OPTIMIZERS, carry_over
+from nst_lightning.optimizers import OPTIMIZERS, carry_over, check_precision
 from nst_lightning.scales import Scale, Stage, schedule
 from nst_lightning.style_losses import make_style_losses
 from nst_lightning.weights import load_weights
 
 CONTENT_LAYERS = ["relu4_2"]
-STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-INITS = ("content", "style", "noise", "gray")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-PRECISION_ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's
-NOISE = 0.05  # standard deviation around mid-gray
+STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 SSIM_WINDOW = 11  # pixels; Wang et al. 2004
 
 
@@ -74,13 +71,13 @@ class StyleTransfer(L.LightningModule):
         content_layers: list[str] | dict[str, float] = CONTENT_LAYERS,
         style_layers: list[str] | dict[str, float] = STYLE_LAYERS,
         content_weight: float = 1.0,
-        style_weight: float = 20.0,
+        style_weight: float = 8.0,
         tv_weight: float = 0.0,
-        style_loss: str | dict[str, float] = "gram",
-        scales: Literal["auto", "none"] | list[Scale] = "none",
-        average_decay: float = 0.0,
+        style_loss: str | dict[str, float] = "wasserstein",
+        scales: Literal["auto", "none"] | list[Scale] = "auto",
+        average_decay: float = 0.9,
         init: str = "content",
-        optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "lbfgs",
+        optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "adam",
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
@@ -164,33 +161,9 @@ class StyleTransfer(L.LightningModule):
                 )
                 raise BadArgument(argument, source if isinstance(source, str | int) else "(picture)", expected)
         schedule(self.scales, pair.size, pair.image_size, 1)
-        has = {"content": pair.content_image is not None, "style": bool(pair.styles)}
-        if not has.get(self.init, True):
-            raise BadArgument("init", self.init, f"there is no {self.init} image; give one, or noise, gray or a file")
-        if self.init not in INITS:
-            self._read_init()
-        self.check_precision(precision)
+        check_init(self.init, pair)
+        check_precision(self.make_optimizer, precision)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
-
-    def check_precision(self, precision: str) -> None:
-        """Whether the optimiser can be made, and works at this precision.
-
-        Args:
-            precision: as the Trainer names it.
-
-        Raises:
-            BadArgument: naming ``optimizer`` or ``precision``.
-        """
-        try:
-            optimizer = self._optimizer([nn.Parameter(torch.zeros(1))])
-        except (TypeError, ValueError) as error:
-            raise BadArgument("optimizer", None, reason(error)) from error
-        precision = PRECISION_ALIASES.get(precision, precision)
-        if precision not in PRECISIONS:
-            why = "the image and the losses are float32" if precision.endswith("-true") else "not supported"
-            raise BadArgument("precision", precision, f"{why}; use one of {', '.join(PRECISIONS)}")
-        if precision == "16-mixed" and isinstance(optimizer, LBFGS):
-            raise BadArgument("precision", precision, "L-BFGS cannot scale its loss; use bf16-mixed, or optimizer adam")
 
     def _terms(self, pair: ImagePair) -> set[str]:
         """The terms that are computed: those with a weight, layers and a picture."""
@@ -200,13 +173,6 @@ class StyleTransfer(L.LightningModule):
         if self.weights["style"] > 0 and self.style_layers and pair.styles:
             terms.add("style")
         return terms
-
-    def _read_init(self) -> Tensor:
-        try:
-            return read_image(self.init).rgb[None]
-        except ImageError as error:
-            expected = f"{error}; init is {', '.join(INITS)} or a picture file{nearest(self.init, INITS)}"
-            raise BadArgument("init", self.init, expected) from error
 
     def configure_model(self) -> None:
         """Make the image and the network, once; without a Trainer (``load_from_checkpoint``) the checkpoint does it."""
@@ -224,23 +190,8 @@ class StyleTransfer(L.LightningModule):
                 weights=self.weights,
             )
         if self.image is None:
-            image = self._initial_image(self.stages[0].shape)
+            image = initial_image(self.init, self.pair, self.stages[0].shape)
             self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
-
-    def _initial_image(self, size: tuple[int, int]) -> Tensor:
-        content = self.pair.content_at(size)
-        if self.init == "content" and content is not None:
-            return content.clone()
-        if self.init == "style":
-            return center_crop(self.pair.styles[0].image, size)
-        if self.init == "gray":
-            return torch.full((1, 3, *size), 0.5)
-        if self.init == "noise":
-            # A generator of its own: whatever else draws numbers, the same seed gives the same noise. Faint (Johnson's
-            # neural-style starts so too): what of the noise no layer sees stays in the picture.
-            generator = torch.Generator().manual_seed(torch.initial_seed())
-            return 0.5 + NOISE * torch.randn((1, 3, *size), generator=generator)
-        return resize(self._read_init(), size)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the image in the checkpoint's shape, before its values are loaded."""
@@ -257,9 +208,10 @@ class StyleTransfer(L.LightningModule):
             checkpoint["average"] = {"value": self._average, "steps": self._averaged}
 
     def configure_optimizers(self) -> Optimizer:
-        return self._optimizer([self.image])
+        return self.make_optimizer([self.image])
 
-    def _optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """The optimiser of this run for some parameters."""
         make = OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
         return make(parameters)
 

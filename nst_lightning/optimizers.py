@@ -1,13 +1,15 @@
-"""The optimisers that are ready to use, and what a change of scale does to their state."""
+"""The optimisers that are ready to use, and what a change of scale does to their state, which precision they stand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import LBFGS, Adam, Optimizer
+
+from nst_lightning.errors import BadArgument, reason
 
 
 class BoundedLBFGS(LBFGS):
@@ -40,7 +42,31 @@ def adam(parameters: Iterable[nn.Parameter]) -> Adam:
     return Adam(parameters, lr=0.02, betas=(0.9, 0.99))
 
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISION_ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's
 OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
+
+
+def check_precision(make: Callable[[list[nn.Parameter]], Optimizer], precision: str) -> None:
+    """Whether an optimiser can be made, and works at a precision.
+
+    Args:
+        make: makes the optimiser of a list of parameters.
+        precision: as the Trainer names it.
+
+    Raises:
+        BadArgument: naming ``optimizer`` or ``precision``.
+    """
+    try:
+        optimizer = make([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise BadArgument("optimizer", None, reason(error)) from error
+    precision = PRECISION_ALIASES.get(precision, precision)
+    if precision not in PRECISIONS:
+        why = "the image and the losses are float32" if precision.endswith("-true") else "not supported"
+        raise BadArgument("precision", precision, f"{why}; use one of {', '.join(PRECISIONS)}")
+    if precision == "16-mixed" and isinstance(optimizer, LBFGS):
+        raise BadArgument("precision", precision, "L-BFGS cannot scale its loss; use bf16-mixed, or optimizer adam")
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import nst_lightning.module
 from nst_lightning.cli import main
 from nst_lightning.data import ImagePair
 from nst_lightning.images import read_image
@@ -122,7 +123,7 @@ def test_a_learning_rate_far_too_large_ends_in_words(pictures, workdir, capsys):
 
 def test_what_a_stopped_run_says_it_wrote_is_there(pictures, workdir, monkeypatch, capsys):
     """Without --output: the line names the picture in the run's folder."""
-    monkeypatch.setattr(StyleTransfer, "optimizer_step", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr(nst_lightning.module.StyleTransfer, "optimizer_step", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["fit", *map(str, pictures), *SHALLOW, "--trainer.max_steps=9"])
     line = re.search(r"stopped at step 0 of 9 \(ZeroDivisionError\) · (\S+\.png)", capsys.readouterr().out)

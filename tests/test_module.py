@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -12,11 +13,15 @@ import torch
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures, VGGSettings
 from nst_lightning.errors import BadArgument, NonFiniteLoss
 from nst_lightning.images import read_image
+from nst_lightning.initial import initial_image
 from nst_lightning.layers import find_layer
 
 ROOT = Path(__file__).parents[1]
 CONTENT = str(ROOT / "images" / "content" / "chenonceau.jpg")
 STYLE = str(ROOT / "images" / "style" / "starry_night.jpg")
+# one size, Gram matrices and L-BFGS, as Gatys et al. 2016
+PLAIN: dict[str, Any] = {"style_loss": "gram", "scales": "none", "optimizer": "lbfgs", "average_decay": 0.0}
+BLOCKS = [f"relu{n}_1" for n in range(1, 6)]
 
 
 def fit(module: StyleTransfer, pair: ImagePair, steps: int, **trainer) -> list[float]:
@@ -50,7 +55,7 @@ def test_the_image_is_the_only_parameter_and_the_only_state():
 def test_the_objective_is_the_weighted_sum_of_the_formulas():
     """If this fails, a weight, a layer or a normalisation is applied wrongly. Compared with NumPy on the features."""
     layers = {"conv_2": 0.3, "relu3_1": 2.0}
-    module = StyleTransfer(["conv_3"], layers, 2.0, 5.0, 0.5, init="noise")
+    module = StyleTransfer(["conv_3"], layers, 2.0, 5.0, 0.5, **{**PLAIN, "init": "noise"})
     pair = ImagePair(CONTENT, STYLE, 48)
     fit(module, pair, 1, precision="32-true")
     image = torch.rand_like(module.image)
@@ -80,7 +85,7 @@ def test_a_term_without_weight_or_picture_is_not_computed():
     assert module.objective.features.wanted == {find_layer("relu4_2", "vgg16")}
     module = StyleTransfer(init="noise")
     fit(module, ImagePair(None, STYLE, 32), 1)
-    assert set(module.objective(module.image)) == {"total", "style"} | {f"style/relu{n}_1" for n in range(1, 6)}
+    assert set(module.objective(module.image)) == {"total", "style"} | {f"style/relu{n}_1" for n in range(1, 5)}
 
 
 @pytest.mark.parametrize("factor", [1e6, 1e-6])
@@ -89,7 +94,7 @@ def test_only_the_ratio_of_the_weights_matters(factor, optimizer):
     """If this fails, an absolute tolerance or the float range decides the picture."""
     pictures = []
     for scale in (1, factor):
-        module = StyleTransfer(content_weight=scale, style_weight=20 * scale, optimizer=optimizer)
+        module = StyleTransfer(content_weight=scale, style_weight=20 * scale, **{**PLAIN, "optimizer": optimizer})
         fit(module, ImagePair(CONTENT, STYLE, 48), 30, precision="32-true")
         pictures.append(module.result)
     assert (pictures[0] - pictures[1]).abs().max() < 1 / 255
@@ -97,7 +102,7 @@ def test_only_the_ratio_of_the_weights_matters(factor, optimizer):
 
 def test_a_style_weight_of_1e12_still_moves_the_picture():
     """If this fails, a sweep of weights from 1 to 1e12 ends in a number range instead of a picture."""
-    module = StyleTransfer(style_weight=1e12)
+    module = StyleTransfer(style_weight=1e12, **PLAIN)
     losses = fit(module, ImagePair(CONTENT, STYLE, 48), 30, precision="32-true")
     assert np.isfinite(losses).all() and losses[-1] < losses[0] / 10
 
@@ -107,13 +112,13 @@ def test_a_style_weight_of_1e12_still_moves_the_picture():
     [
         ({"content_layers": ["conv_4"], "style_weight": 0}, (CONTENT, None), 1000),
         ({"style_layers": [f"conv_{n}" for n in range(1, 6)], "content_weight": 0}, (None, STYLE), 1000),
-        ({}, (CONTENT, STYLE), 10),  # the content loss stays
+        ({"style_layers": BLOCKS, "style_weight": 100}, (CONTENT, STYLE), 20),
     ],
     ids=["reconstruction", "texture", "transfer"],
 )
 def test_the_objective_comes_down(settings, pair, times):
     """If this fails, the optimiser stops early or the objective is badly scaled. 256 px and 200 steps: `make slow`."""
-    losses = fit(StyleTransfer(init="noise", **settings), ImagePair(*pair, 64), 200, precision="32-true")
+    losses = fit(StyleTransfer(init="noise", **PLAIN, **settings), ImagePair(*pair, 64), 200, precision="32-true")
     assert min(losses) * times < losses[0]
 
 
@@ -123,13 +128,13 @@ def test_the_objective_comes_down(settings, pair, times):
     [
         ({"content_layers": ["conv_4"], "style_weight": 0}, (CONTENT, None), 1000),
         ({"style_layers": [f"conv_{n}" for n in range(1, 6)], "content_weight": 0}, (None, STYLE), 1000),
-        ({}, (CONTENT, STYLE), 20),
+        ({"style_layers": BLOCKS, "style_weight": 100}, (CONTENT, STYLE), 20),
     ],
     ids=["reconstruction", "texture", "transfer"],
 )
 def test_the_objective_comes_down_at_256(settings, pair, times):
     """The same at the size that people use."""
-    losses = fit(StyleTransfer(init="noise", **settings), ImagePair(*pair, 256), 200, precision="32-true")
+    losses = fit(StyleTransfer(init="noise", **PLAIN, **settings), ImagePair(*pair, 256), 200, precision="32-true")
     print(f"{losses[0] / min(losses):.0f} times")
     assert min(losses) * times < losses[0]
 
@@ -141,7 +146,8 @@ def test_bf16_agrees_with_float32():
         module = StyleTransfer()
         finals.append(fit(module, ImagePair(CONTENT, STYLE, 64), 100, precision=precision)[-1])
         assert module.image.dtype == torch.float32
-        assert all(regions[0][0].second.dtype == torch.float32 for regions in module.objective.style_targets.values())
+        targets = [regions[0][0][1] for regions in module.objective.style_targets.values()]
+        assert all(part.dtype == torch.float32 for part in targets)
     assert finals[1] == pytest.approx(finals[0], rel=0.02)
 
 
@@ -160,7 +166,7 @@ def test_the_image_starts_as_asked(init, tmp_path):
     module = StyleTransfer(init=STYLE if init == "file" else init)
     fit(module, pair, 1)
     L.seed_everything(0, verbose=False)
-    start = module._initial_image(pair.image_size)
+    start = initial_image(module.init, pair, pair.image_size)
     assert start.shape == pair.content_image.shape
     if init == "content":
         assert torch.equal(start, pair.content_image)
@@ -174,10 +180,10 @@ def test_the_image_starts_as_asked(init, tmp_path):
 
 def test_adam_stays_in_range_and_lbfgs_is_not_clamped():
     """If this fails, clamping falsifies L-BFGS's curvature pairs, or Adam's image leaves [0, 1]."""
-    module = StyleTransfer(optimizer="adam", style_weight=1e4)
+    module = StyleTransfer(style_weight=1e4)
     fit(module, ImagePair(CONTENT, STYLE, 32), 20)
     assert module.image.min() >= 0 and module.image.max() <= 1
-    module = StyleTransfer(style_weight=1e4)
+    module = StyleTransfer(style_weight=1e4, **PLAIN)
     fit(module, ImagePair(CONTENT, STYLE, 32), 20)
     assert module.image.min() < 0 or module.image.max() > 1
     assert module.result.min() >= 0 and module.result.max() <= 1
