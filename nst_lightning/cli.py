@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
@@ -200,6 +201,13 @@ class NSTCommandLine(LightningCLI):
             return super().instantiate_trainer(callbacks=[*callbacks, *extra], precision=precision, **kwargs)
         except (MisconfigurationException, ValueError, ImportError) as error:
             raise BadArgument("trainer", None, " ".join(str(error).split())) from error
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Any:
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, NewestCheckpoint)]
+        if not config.get("logger"):
+            self.save_config_callback = None  # there is no run's folder to write it to
+        return super()._instantiate_trainer(config, callbacks)
 
     def _set_seed(self) -> None:
         try:

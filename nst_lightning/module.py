@@ -160,7 +160,14 @@ class StyleTransfer(L.LightningModule):
                     "side: give a larger size or shallower layers"
                 )
                 raise BadArgument(argument, source if isinstance(source, str | int) else "(picture)", expected)
-        schedule(self.scales, pair.size, pair.image_size, 1)
+        tables = {"content": self.content_layers, "style": self.style_layers}
+        needed = 2 ** max(max(tables[term]).pools_before for term in terms)
+        coarsest = schedule(self.scales, pair.size, pair.image_size, 10**6)[0].shape
+        if min(coarsest) < needed:
+            expected = (
+                f"the first scale is {coarsest[1]} x {coarsest[0]} pixels; the layers need {needed} on the shorter side"
+            )
+            raise BadArgument("scales", None, expected)
         check_init(self.init, pair)
         check_precision(self.make_optimizer, precision)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)

@@ -76,19 +76,20 @@ def schedule(
         scales = automatic(size) if scales == "auto" else [Scale(1.0, 1)]
     pixels = [scale.size * size if scale.size <= 1 else scale.size for scale in scales]
     for scale, pixel in zip(scales, pixels, strict=True):
-        if not (pixel >= 1 and scale.steps > 0):
+        if not (pixel >= 1 and 0 < scale.steps < float("inf")):
             raise BadArgument("scales", f"{scale.size} x {scale.steps}", "size and steps of a scale are above 0")
     if not pixels or pixels != sorted(pixels) or abs(pixels[-1] - size) >= 0.5:
         raise BadArgument("scales", pixels, f"sizes grow, and the last is that of the result, {size} (or 1.0)")
+    # with fewer steps than scales the coarsest are left out
+    scales, pixels = scales[-max(steps, 1) :], pixels[-max(steps, 1) :]
     whole = sum(scale.steps for scale in scales)
     stages: list[Stage] = []
     done = 0.0
-    for scale, pixel in zip(scales, pixels, strict=True):
+    for number, (scale, pixel) in enumerate(zip(scales, pixels, strict=True), start=1):
         first = stages[-1].last if stages else 0
         done += scale.steps
-        # every scale gets a step while there are enough; the last takes what is left
-        last = min(max(round(steps * done / whole), first + 1), steps)
-        if last > first or not stages:
-            stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last))
-    final = stages[-1]._replace(size=size, shape=shape, last=steps)
+        # every scale gets a step, whatever the others' shares
+        last = min(max(round(steps * done / whole), first + 1), steps - (len(scales) - number))
+        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last))
+    final = stages[-1]._replace(size=size, shape=shape)
     return [*stages[:-1], final]

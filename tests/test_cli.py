@@ -89,6 +89,18 @@ def test_the_saved_config_repeats_the_run(run, workdir):
     assert np.array_equal(before, np.asarray(Image.open(workdir / "again.png")))
 
 
+def test_nothing_but_the_output(pictures, workdir):
+    """If this fails, a run cannot be told to leave nothing but its picture."""
+    off = [
+        word
+        for name in ("logger", "enable_checkpointing", "enable_progress_bar")
+        for word in (f"--trainer.{name}", "false")
+    ]
+    flags = ["--data.size", "32", "--trainer.max_steps", "2", "--output", "out.png"]
+    assert main(["fit", *map(str, pictures), *flags, *off]) == 0
+    assert [path.name for path in workdir.iterdir()] == ["out.png"]
+
+
 def test_without_a_content_image_there_is_nothing_to_compare_with(pictures, workdir, capsys):
     """If this fails, texture synthesis needs a photograph."""
     flags = ["--data.style", str(pictures[1]), "--model.init", "noise", "--data.size", "32", "--trainer.max_steps", "2"]
