@@ -1,6 +1,9 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
+# Waiting threads sleep: beside other work, spinning ones make small runs many times slower.
+export OMP_WAIT_POLICY ?= passive
+export GOMP_SPINCOUNT ?= 0
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 

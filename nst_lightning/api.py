@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, cast
 
 import lightning as L
@@ -34,7 +35,8 @@ def stylize(
         steps: optimisation steps.
         seed: of the noise, where ``init="noise"``. The same seed gives the same picture.
         trainer: arguments for the Trainer, such as ``{"accelerator": "cpu", "precision": "bf16-mixed"}``.
-        settings: arguments of :class:`~nst_lightning.StyleTransfer`, such as ``style_weight=1000`` or ``init="noise"``.
+        settings: arguments of :class:`~nst_lightning.StyleTransfer` and :class:`~nst_lightning.ImagePair`, such as
+            ``style_weight=30``, ``init="noise"`` or ``color="luminance"``.
 
     Returns:
         The picture, mode RGB, or RGBA where the content image has transparent pixels. Nothing is written to disk.
@@ -46,8 +48,9 @@ def stylize(
     if steps < 1:
         raise BadArgument("steps", steps, "the number of steps is 1 or more")
     L.seed_everything(seed, verbose=False)
+    of_pair = {name: settings.pop(name) for name in list(settings) if name in inspect.signature(ImagePair).parameters}
     module = StyleTransfer(**settings)
-    pair = ImagePair(cast(Any, content), cast(Any, style), size)
+    pair = ImagePair(cast(Any, content), cast(Any, style), size, **of_pair)
     silent = {
         "logger": False,
         "enable_checkpointing": False,

@@ -276,7 +276,7 @@ def expand(args: Sequence[str]) -> list[str]:
             values = []
             while rest and not rest[0].startswith("-"):
                 values.append(rest.pop(0))
-            plain = not any(value.startswith(("[", "{")) for value in values)
+            plain = values != ["null"] and not any(value.startswith(("[", "{")) for value in values)
             quoted = ", ".join(f'"{value}"' for value in values)
             expanded.append(f"{word}=[{quoted}]" if plain else f"{word}={' '.join(values)}")
         elif word.startswith("-") or not pictures:

@@ -164,7 +164,20 @@ class ImagePair(L.LightningDataModule):
             if regions is not None and self.regions is not None and len(regions) == 1:
                 regions = regions.expand(len(self.regions), -1, -1)
             self.styles.append(StyleImage(rgb, regions, float(weight)))
+        self._check_visible()
         self._loaded = True
+
+    def _check_visible(self) -> None:
+        """Every region of the image needs a style image that shows something of it."""
+        for number, name in enumerate(self._region_names) if self.styles else ():
+            if self.regions is not None and not float(self.regions[number].sum()) > 0:
+                continue
+            shown = [style.regions is None or float(style.regions[number].mean()) > 1e-6 for style in self.styles]
+            if not any(seen and style.weight > 0 for seen, style in zip(shown, self.styles, strict=True)):
+                what = f"the region {name}" if name else "the style image"
+                raise BadArgument(
+                    "style", name or self.style, f"{what} has no visible pixel in a style image with a weight"
+                )
 
     def _recolor(self, style: Tensor) -> Tensor:
         if self.color == "style" or self.content_image is None:
@@ -174,6 +187,7 @@ class ImagePair(L.LightningDataModule):
 
     def _regions(self, sizes: Sequence[Sequence[int]]) -> tuple[Tensor | None, list[Tensor | None]]:
         """The regions of the content mask, and those of each style mask in the same order."""
+        self._region_names = [""]
         if self.content_mask is None and not self.style_masks:
             return None, [None] * len(sizes)
         if self.content_mask is None or self.content_image is None:
@@ -183,6 +197,7 @@ class ImagePair(L.LightningDataModule):
             raise BadArgument("style_mask", given, "every style image needs a mask")
         ours = find_regions(self._read_mask("content_mask", self.content_mask))
         theirs = [find_regions(self._read_mask("style_mask", mask)) for mask in self.style_masks]
+        self._region_names = list(ours)
         known = {color for regions in theirs for color in regions}
         for missing in sorted(set(ours) - known):
             raise BadArgument("style_mask", missing, f"no style mask has the region {missing} of the content mask")
@@ -202,6 +217,10 @@ class ImagePair(L.LightningDataModule):
     @staticmethod
     def _read(argument: str, source: ImageSource, longer_side: int) -> Picture:
         rgb, alpha = _read(argument, source)
+        if alpha is not None and argument == "style":
+            # what is hidden must not leak through resizing, colour matching or receptive fields
+            visible = (rgb * alpha).sum(dim=(1, 2), keepdim=True) / alpha.sum().clamp(min=1e-6)
+            rgb = rgb * alpha + visible * (1 - alpha)
         size = fit_size(rgb.shape[-2], rgb.shape[-1], longer_side)
         return Picture(resize(rgb, size), None if alpha is None else resize(alpha, size))
 

@@ -123,7 +123,12 @@ PICTURES = [
     case("a pixel", "{bad}/pixel.png {style} --data.size 4", "pixel.png: is 4 x 4 pixels", "relu4_2 needs 8"),
     case("a strip", "{bad}/strip.png {style}", "--data.content {bad}/strip.png: is 512 x 7 pixels", "relu4_2 needs 8"),
     case("too small", "{content} {style} --data.size 8", "is 8 x 6 pixels at size 8; relu4_2 needs 8", "larger size"),
-    case("style too small", "{content} {style} --data.size 16", "--data.style {style}: is 16 x 12", "relu5_1 needs 16"),
+    case(
+        "style too small",
+        "{content} {style} --data.size 16 --data.style_size 8",
+        "--data.style {style}: is 8 x 6",
+        "needs 8",
+    ),
     case("none", "", "--data.content", "no picture at all; give a content image, a style image or both"),
     case("three", "{content} {style} {style}", "{style}: not understood", "two pictures at most"),
     case("size 0", "{content} {style} --data.size 0", "--data.size 0: ", "from 1 to 16384"),
@@ -235,7 +240,13 @@ WEIGHTS = [
 ]
 
 PRECISION = [
-    case("16-mixed", "--trainer.precision 16-mixed", "16-mixed: L-BFGS cannot scale", "bf16-mixed", "adam"),
+    case(
+        "16-mixed",
+        "--trainer.precision 16-mixed --model.optimizer lbfgs",
+        "16-mixed: L-BFGS cannot scale",
+        "bf16-mixed",
+        "adam",
+    ),
     case("16-true", "--trainer.precision 16-true", "16-true: ", "use one of 32-true, bf16-mixed, 16-mixed"),
     case("bf16-true", "--trainer.precision bf16-true", "bf16-true: ", "use one of 32-true, bf16-mixed"),
     case("64-true", "--trainer.precision 64-true", "64-true: ", "use one of 32-true, bf16-mixed"),
@@ -316,9 +327,9 @@ def test_the_subcommand(refused, words):
 @pytest.fixture
 def fresh_weights():
     """Nothing read before is remembered, nor is what this test reads."""
-    nst_lightning.weights.load_weights.cache_clear()
+    nst_lightning.weights._load_weights.cache_clear()
     yield
-    nst_lightning.weights.load_weights.cache_clear()
+    nst_lightning.weights._load_weights.cache_clear()
 
 
 def test_bundled_weights_with_a_wrong_checksum(refused, monkeypatch, fresh_weights):
