@@ -12,6 +12,7 @@ from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
 from nst_lightning.images import ImageSource, to_pil
 from nst_lightning.module import StyleTransfer
+from nst_lightning.optimizers import choose_precision
 from nst_lightning.silence import silence
 
 
@@ -34,7 +35,8 @@ def stylize(
         size: longer side of the result in pixels.
         steps: optimisation steps.
         seed: of the noise, where ``init="noise"``. The same seed gives the same picture.
-        trainer: arguments for the Trainer, such as ``{"accelerator": "cpu", "precision": "bf16-mixed"}``.
+        trainer: arguments for the Trainer, such as ``{"accelerator": "cpu", "precision": "32-true"}``. The precision is
+            the fastest that the hardware computes natively, unless given.
         settings: arguments of :class:`~nst_lightning.StyleTransfer` and :class:`~nst_lightning.ImagePair`, such as
             ``style_weight=30``, ``init="noise"`` or ``color="luminance"``.
 
@@ -57,7 +59,8 @@ def stylize(
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
+    fast = {"precision": choose_precision(None)[0]}
     clock = {"max_steps": steps, "max_epochs": -1, "limit_val_batches": 0}
     with silence():
-        L.Trainer(**(silent | clock | (trainer or {}))).fit(module, datamodule=pair)
+        L.Trainer(**(silent | fast | clock | (trainer or {}))).fit(module, datamodule=pair)
     return to_pil(module.result, pair.alpha)

@@ -20,7 +20,7 @@ from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, nearest, reason
 from nst_lightning.images import ImageError, check_output
 from nst_lightning.module import StyleTransfer
-from nst_lightning.optimizers import OPTIMIZERS, PRECISIONS, check_precision
+from nst_lightning.optimizers import OPTIMIZERS, PRECISIONS, check_precision, choose_precision
 from nst_lightning.silence import silence
 from nst_lightning.weights import UNREADABLE
 
@@ -232,23 +232,6 @@ def check_config(path: str) -> None:
         raise BadArgument("config", path, f"not YAML: {getattr(error, 'problem', 'syntax error')}{line}") from error
     if not isinstance(content, dict):
         raise BadArgument("config", path, "holds no settings; a config is a map such as `model: {style_weight: 10}`")
-
-
-def choose_precision(asked: str | None) -> tuple[str, str]:
-    """The precision asked for, or the fastest that this hardware computes natively, and why.
-
-    bf16 convolutions take under half the time of float32 ones where the processor has instructions for them, and many
-    times as long where it has not.
-    """
-    if asked:
-        return asked, "as asked for"
-    if torch.cuda.is_available():
-        native, device = torch.cuda.is_bf16_supported(including_emulation=False), "GPU"
-    else:
-        native, device = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(), "processor"
-    if native:
-        return "bf16-mixed", f"this {device} computes bf16 natively; --trainer.precision 32-true for float32"
-    return "32-true", f"this {device} has no native bf16"
 
 
 def flag_of(name: str, flags: Sequence[str]) -> str:

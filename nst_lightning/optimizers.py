@@ -69,6 +69,23 @@ def check_precision(make: Callable[[list[nn.Parameter]], Optimizer], precision: 
         raise BadArgument("precision", precision, "L-BFGS cannot scale its loss; use bf16-mixed, or optimizer adam")
 
 
+def choose_precision(asked: str | None) -> tuple[str, str]:
+    """The precision asked for, or the fastest that this hardware computes natively, and why.
+
+    bf16 convolutions take under half the time of float32 ones where the processor has instructions for them, and many
+    times as long where it has not.
+    """
+    if asked:
+        return asked, "as asked for"
+    if torch.cuda.is_available():
+        native, device = torch.cuda.is_bf16_supported(including_emulation=False), "GPU"
+    else:
+        native, device = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(), "processor"
+    if native:
+        return "bf16-mixed", f"this {device} computes bf16 natively; --trainer.precision 32-true for float32"
+    return "32-true", f"this {device} has no native bf16"
+
+
 @torch.no_grad()
 def carry_over(old: Optimizer, old_image: Tensor, new: Optimizer, new_image: Tensor) -> None:
     """Take the state of the old image's optimiser to the new image of another size.
