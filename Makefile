@@ -1,9 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
-# Waiting threads sleep: beside other work, spinning ones make small runs many times slower.
-export OMP_WAIT_POLICY ?= passive
-export GOMP_SPINCOUNT ?= 0
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -14,6 +11,9 @@ demo: $(INSTALLED)
 	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --output logs/demo.png
 
 # Style, types and tests.
+# Threads that wait sleep: beside other work, spinning ones make small runs many times slower (and large ones a little faster).
+test slow: export OMP_WAIT_POLICY ?= passive
+test slow: export GOMP_SPINCOUNT ?= 0
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

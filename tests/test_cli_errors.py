@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import torchvision
 from PIL import Image
 
 import nst_lightning.weights
@@ -364,7 +365,7 @@ def test_download_without_network(refused, no_internet):
     refused(
         DOWNLOAD,
         "--model.features.weights IMAGENET1K_V1: ",
-        "vgg19-dcbb9e9d.pth",
+        torchvision.models.VGG19_Weights.IMAGENET1K_V1.url,
         str(no_internet / "hub" / "checkpoints" / "vgg19-dcbb9e9d.pth"),
         "--model.features.weights bundled",
     )
