@@ -195,8 +195,8 @@ class ImagePair(L.LightningDataModule):
         if len(self.style_masks) != len(sizes):
             given = f"{len(self.style_masks)} for {len(sizes)} style images"
             raise BadArgument("style_mask", given, "every style image needs a mask")
-        ours = find_regions(self._read_mask("content_mask", self.content_mask))
-        theirs = [find_regions(self._read_mask("style_mask", mask)) for mask in self.style_masks]
+        ours = find_regions(_read("content_mask", self.content_mask).rgb)
+        theirs = [find_regions(_read("style_mask", mask).rgb) for mask in self.style_masks]
         self._region_names = list(ours)
         known = {color for regions in theirs for color in regions}
         for missing in sorted(set(ours) - known):
@@ -210,9 +210,6 @@ class ImagePair(L.LightningDataModule):
             absent = torch.zeros(1, height, width)
             styles.append(torch.cat([shrink(regions[c], (height, width)) if c in regions else absent for c in ours]))
         return content, styles
-
-    def _read_mask(self, argument: str, source: ImageSource) -> Tensor:
-        return _read(argument, source).rgb
 
     @staticmethod
     def _read(argument: str, source: ImageSource, longer_side: int) -> Picture:

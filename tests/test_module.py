@@ -22,6 +22,15 @@ STYLE = str(ROOT / "images" / "style" / "starry_night.jpg")
 # one size, Gram matrices and L-BFGS, as Gatys et al. 2016
 PLAIN: dict[str, Any] = {"style_loss": "gram", "scales": "none", "optimizer": "lbfgs", "average_decay": 0.0}
 BLOCKS = [f"relu{n}_1" for n in range(1, 6)]
+TASKS = pytest.mark.parametrize(
+    ("settings", "pair", "times"),
+    [
+        ({"content_layers": ["conv_4"], "style_weight": 0}, (CONTENT, None), 1000),
+        ({"style_layers": [f"conv_{n}" for n in range(1, 6)], "content_weight": 0}, (None, STYLE), 1000),
+        ({"style_layers": BLOCKS, "style_weight": 100}, (CONTENT, STYLE), 20),
+    ],
+    ids=["reconstruction", "texture", "transfer"],
+)
 
 
 def fit(module: StyleTransfer, pair: ImagePair, steps: int, **trainer) -> list[float]:
@@ -107,15 +116,7 @@ def test_a_style_weight_of_1e12_still_moves_the_picture():
     assert np.isfinite(losses).all() and losses[-1] < losses[0] / 10
 
 
-@pytest.mark.parametrize(
-    ("settings", "pair", "times"),
-    [
-        ({"content_layers": ["conv_4"], "style_weight": 0}, (CONTENT, None), 1000),
-        ({"style_layers": [f"conv_{n}" for n in range(1, 6)], "content_weight": 0}, (None, STYLE), 1000),
-        ({"style_layers": BLOCKS, "style_weight": 100}, (CONTENT, STYLE), 20),
-    ],
-    ids=["reconstruction", "texture", "transfer"],
-)
+@TASKS
 def test_the_objective_comes_down(settings, pair, times):
     """If this fails, the optimiser stops early or the objective is badly scaled. 256 px and 200 steps: `make slow`."""
     losses = fit(StyleTransfer(init="noise", **PLAIN, **settings), ImagePair(*pair, 64), 200, precision="32-true")
@@ -123,15 +124,7 @@ def test_the_objective_comes_down(settings, pair, times):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("settings", "pair", "times"),
-    [
-        ({"content_layers": ["conv_4"], "style_weight": 0}, (CONTENT, None), 1000),
-        ({"style_layers": [f"conv_{n}" for n in range(1, 6)], "content_weight": 0}, (None, STYLE), 1000),
-        ({"style_layers": BLOCKS, "style_weight": 100}, (CONTENT, STYLE), 20),
-    ],
-    ids=["reconstruction", "texture", "transfer"],
-)
+@TASKS
 def test_the_objective_comes_down_at_256(settings, pair, times):
     """The same at the size that people use."""
     losses = fit(StyleTransfer(init="noise", **PLAIN, **settings), ImagePair(*pair, 256), 200, precision="32-true")
