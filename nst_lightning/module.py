@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from nst_lightning.checks import check_sizes
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
 from nst_lightning.features import VGGFeatures, VGGSettings
@@ -143,31 +144,8 @@ class StyleTransfer(L.LightningModule):
         if not terms:
             absent = "content" if self.weights["style"] == 0 else "style"
             raise BadArgument(absent, None, f"no {absent} image, and the weight of the other term is 0")
-        pictures: list[tuple[str, Any, Tensor | None, Any]] = []
-        pictures += [("content", self.content_layers, pair.content_image, pair.content)] if "content" in terms else []
-        if "style" in terms:
-            sources = zip(pair.styles, pair.style_sources, strict=True)
-            pictures += [("style", self.style_layers, style.image, source) for style, source in sources]
-            # the image itself has to pass through these layers too, whatever the size of the style image
-            pictures.append(("size", self.style_layers, torch.empty(1, 3, *pair.image_size), pair.size))
-        for argument, layers, image, source in pictures:
-            deepest = max(layers)
-            smallest = 2**deepest.pools_before
-            if image is not None and min(image.shape[-2:]) < smallest:
-                height, width = image.shape[-2:]
-                expected = (
-                    f"is {width} x {height} pixels at size {pair.size}; {deepest.name} needs {smallest} on the shorter "
-                    "side: give a larger size or shallower layers"
-                )
-                raise BadArgument(argument, source if isinstance(source, str | int) else "(picture)", expected)
         tables = {"content": self.content_layers, "style": self.style_layers}
-        needed = 2 ** max(max(tables[term]).pools_before for term in terms)
-        coarsest = schedule(self.scales, pair.size, pair.image_size, 10**6)[0].shape
-        if min(coarsest) < needed:
-            expected = (
-                f"the first scale is {coarsest[1]} x {coarsest[0]} pixels; the layers need {needed} on the shorter side"
-            )
-            raise BadArgument("scales", None, expected)
+        check_sizes({term: tables[term] for term in terms}, pair, self.scales)
         check_init(self.init, pair)
         check_precision(self.make_optimizer, precision)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
