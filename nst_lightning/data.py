@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import lightning as L
@@ -13,8 +11,9 @@ from torch import Tensor
 
 from nst_lightning.colors import match_colors, match_luminance, with_luminance
 from nst_lightning.errors import BadArgument
-from nst_lightning.images import FORMATS, ImageError, ImageSource, Picture, fit_size, read_image, resize
+from nst_lightning.images import ImageSource, Picture, fit_size, resize
 from nst_lightning.regions import find_regions, shrink
+from nst_lightning.sources import read, several
 
 MAX_SIZE = 16384
 
@@ -127,7 +126,7 @@ class ImagePair(L.LightningDataModule):
         self.content = content
         self.style = style
         self.size = size
-        self.style_sources = _several("style", style)
+        self.style_sources = several("style", style)
         self.style_weights = style_weights if style_weights is not None else [1.0] * len(self.style_sources)
         if len(self.style_weights) != len(self.style_sources):
             expected = f"{len(self.style_sources)} style images need as many weights"
@@ -137,7 +136,7 @@ class ImagePair(L.LightningDataModule):
         self.style_scale = style_scale if style_size is None else style_size / size
         self.color = color
         self.content_mask = content_mask
-        self.style_masks = _several("style_mask", style_mask)
+        self.style_masks = several("style_mask", style_mask)
         self._loaded = False
 
     def setup(self, stage: str) -> None:
@@ -195,8 +194,8 @@ class ImagePair(L.LightningDataModule):
         if len(self.style_masks) != len(sizes):
             given = f"{len(self.style_masks)} for {len(sizes)} style images"
             raise BadArgument("style_mask", given, "every style image needs a mask")
-        ours = find_regions(_read("content_mask", self.content_mask).rgb)
-        theirs = [find_regions(_read("style_mask", mask).rgb) for mask in self.style_masks]
+        ours = find_regions(read("content_mask", self.content_mask).rgb)
+        theirs = [find_regions(read("style_mask", mask).rgb) for mask in self.style_masks]
         self._region_names = list(ours)
         known = {color for regions in theirs for color in regions}
         for missing in sorted(set(ours) - known):
@@ -213,7 +212,7 @@ class ImagePair(L.LightningDataModule):
 
     @staticmethod
     def _read(argument: str, source: ImageSource, longer_side: int) -> Picture:
-        rgb, alpha = _read(argument, source)
+        rgb, alpha = read(argument, source)
         if alpha is not None and argument == "style":
             # what is hidden must not leak through resizing, colour matching or receptive fields
             visible = (rgb * alpha).sum(dim=(1, 2), keepdim=True) / alpha.sum().clamp(min=1e-6)
@@ -269,42 +268,3 @@ class ImagePair(L.LightningDataModule):
     def val_dataloader(self) -> list[list[int]]:
         """One look at the image where there is a content image to compare it with."""
         return [[0]] if self.content_image is not None else []
-
-
-def _several(argument: str, source: Any) -> list[Any]:
-    """One source as a list of one, a folder as the pictures in it."""
-    if source is None:
-        return []
-    if isinstance(source, list | tuple):
-        return [item for one in source for item in _several(argument, one)]
-    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
-        found = [path for path in sorted(Path(source).iterdir()) if path.suffix.lower() in FORMATS]
-        if not found:
-            raise BadArgument(argument, source, f"is a folder without pictures ({', '.join(FORMATS)})")
-        return [str(path) for path in found]
-    return [source]
-
-
-def _read(argument: str, source: ImageSource) -> Picture:
-    try:
-        return read_image(source)
-    except ImageError as error:
-        value = source if isinstance(source, str | os.PathLike) else type(source).__name__
-        raise BadArgument(argument, value, str(error)) from error
-
-
-def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """The largest part with the aspect ratio of ``size`` out of the middle, resized to it.
-
-    Args:
-        image: ``(1, 3, H, W)`` in ``[0, 1]``.
-        size: ``(height, width)`` in pixels.
-
-    >>> center_crop(torch.rand(1, 3, 10, 40), (8, 8)).shape
-    torch.Size([1, 3, 8, 8])
-    """
-    height, width = image.shape[-2:]
-    factor = min(height / size[0], width / size[1])
-    crop_height, crop_width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-    top, left = (height - crop_height) // 2, (width - crop_width) // 2
-    return resize(image[..., top : top + crop_height, left : left + crop_width], size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nst_lightning.data import ImagePair, center_crop
+from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, nearest
 from nst_lightning.images import ImageError, read_image, resize
 
@@ -62,3 +62,20 @@ def _read(init: str) -> Tensor:
     except ImageError as error:
         expected = f"{error}; init is {', '.join(INITS)} or a picture file{nearest(init, INITS)}"
         raise BadArgument("init", init, expected) from error
+
+
+def center_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The largest part with the aspect ratio of ``size`` out of the middle, resized to it.
+
+    Args:
+        image: ``(1, 3, H, W)`` in ``[0, 1]``.
+        size: ``(height, width)`` in pixels.
+
+    >>> center_crop(torch.rand(1, 3, 10, 40), (8, 8)).shape
+    torch.Size([1, 3, 8, 8])
+    """
+    height, width = image.shape[-2:]
+    factor = min(height / size[0], width / size[1])
+    crop_height, crop_width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return resize(image[..., top : top + crop_height, left : left + crop_width], size)
