@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -157,15 +157,6 @@ class SaveResult(Callback):
             similarity[-1] += " to the content image"
         parts = [where, f"{width} x {height}", f"{steps} steps", f"{seconds:.1f} s", *similarity]
         return " · ".join(parts)
-
-
-class NewestCheckpoint(ModelCheckpoint):
-    """Lightning's checkpoint callback, which also saves the end of a run that is no multiple of its clock."""
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        super().on_train_end(trainer, pl_module)
-        if self.save_top_k != 0 and self._last_global_step_saved != trainer.global_step and self.dirpath:
-            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
 class StepsPerSecondColumn(ProgressColumn):

@@ -27,6 +27,14 @@ class BadArgument(ValueError):
         super().__init__(f"{name} {value}: {expected}")
 
 
+class UsageError(SystemExit):
+    """What was typed cannot work; ``message`` is what to say. Left alone it ends the program with exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(2)
+
+
 class NonFiniteLoss(RuntimeError):
     """The objective became NaN or infinite, at ``step``."""
 
