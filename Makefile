@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench sheet slow clean
+.PHONY: demo test bench sheet report report-quick slow soak clean
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
@@ -12,8 +12,8 @@ demo: $(INSTALLED)
 
 # Style, types and tests.
 # Threads that wait sleep: beside other work, spinning ones make small runs many times slower (and large ones a little faster).
-test slow: export OMP_WAIT_POLICY ?= passive
-test slow: export GOMP_SPINCOUNT ?= 0
+test slow soak: export OMP_WAIT_POLICY ?= passive
+test slow soak: export GOMP_SPINCOUNT ?= 0
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,11 +26,24 @@ bench: $(INSTALLED)
 
 # Every picture of images/content in every style of images/style, at 256 px; half an hour on two cores, goes on if stopped.
 sheet: $(INSTALLED)
-	$(BIN)/python -m tests.benchmarks.sheet --size 256 --output logs/sheet.jpg
+	$(BIN)/python -m nst_lightning study --config configs/studies/gallery.yaml \
+		--rows 'images/style/*.jpg' --columns images/content/ --data.size 256 --output logs/sheet
+
+# Every study of configs/studies on one page, logs/report/index.html; goes on if stopped.
+report: $(INSTALLED)
+	$(BIN)/python -m nst_lightning study --config configs/studies/*.yaml --data.size 256 --output logs/report --report logs/report
+
+# The same, small.
+report-quick: $(INSTALLED)
+	$(BIN)/python -m nst_lightning study --config configs/studies/*.yaml --data.size 128 --output logs/report-quick --report logs/report-quick
 
 # The tests that take minutes.
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not soak"
+
+# A run killed twenty times at random moments, and resumed each time.
+soak: $(INSTALLED)
+	$(BIN)/python -m pytest -m soak
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -78,28 +78,30 @@ def layers_of(arch: str) -> tuple[Layer, ...]:
 
 
 def find_layer(name: str, arch: str, argument: str = "layer") -> Layer:
-    """The layer that has ``name``, in either convention.
+    """The layer that has ``name``, in either convention; ``conv_last`` is the deepest convolution of the network.
 
     >>> find_layer("conv_4", "vgg16").name
     'conv2_2'
     >>> find_layer("pool2", "vgg19").sequential_name
     'pool_4'
+    >>> find_layer("conv_last", "vgg19").sequential_name
+    'conv_16'
 
     Raises:
         BadArgument: if ``arch`` has no such layer; names the nearest and all of them.
     """
     table = {alias: layer for layer in layers_of(arch) for alias in (layer.sequential_name, layer.name)}
+    convolutions = [layer for layer in layers_of(arch) if layer.kind == "conv"]
+    table["conv_last"] = convolutions[-1]
     if name in table:
         return table[name]
     for other in CONVOLUTIONS_PER_BLOCK:
         if any(name in (layer.sequential_name, layer.name) for layer in layers_of(other)):
-            deepest = [layer for layer in layers_of(arch) if layer.kind == "conv"][-1]
             expected = (
                 f"{arch} has no such layer ({other} has); its convolutions are "
-                f"conv_1 to {deepest.sequential_name}, or conv1_1 to {deepest.name}"
+                f"conv_1 to {convolutions[-1].sequential_name}, or conv1_1 to {convolutions[-1].name}"
             )
             raise BadArgument(argument, name, expected)
-    convolutions = [layer for layer in layers_of(arch) if layer.kind == "conv"]
     raise BadArgument(
         argument,
         name,

@@ -1,0 +1,229 @@
+"""One cell of a study: a run of ``fit`` in this process, and everything it leaves, as values.
+
+A job and its outcome hold no paths of the machine they were made on, so they can go to another one and back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback
+
+from nst_lightning.command_line import NSTCommandLine
+from nst_lightning.errors import UsageError
+from nst_lightning.images import write_image
+from nst_lightning.initial import initial_image
+from nst_lightning.module import StyleTransfer
+from nst_lightning.scales import Scale, schedule
+from nst_lightning.silence import silence
+from nst_lightning.study.distances import distances
+
+PROBE_STEPS = 5  # timed to choose the number of steps that fills the seconds of a cell
+POINTS = 250  # of a loss curve, about
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to run a cell.
+
+    Attributes:
+        config: the whole config of ``fit``.
+        files: the content of the files that the config names, by the name it uses; empty if the worker can read them.
+        seconds: time to fill with steps, or None: the config's own number of steps.
+        threads: threads for torch, or None: as it is.
+    """
+
+    config: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
+    seconds: float | None = None
+    threads: int | None = None
+
+
+@dataclass
+class Outcome:
+    """What a cell leaves.
+
+    Attributes:
+        error: why it failed, or None.
+        files: ``result.png``, ``start.png`` and TensorBoard's event file, by name.
+        measured: final losses, PSNR, SSIM, distances, steps, seconds, peak memory in MiB.
+        curve: for some steps (step, seconds since the first, objective).
+        config: the config that was run, with the number of steps chosen for ``seconds``.
+    """
+
+    error: str | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+class Curve(Callback):
+    """Keeps the objective over steps and seconds, and the terms of the last step."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, float, float]] = []
+        self.losses: dict[str, float] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start = time.perf_counter()
+        self._every = max(1, trainer.max_steps // POINTS)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if step == 1 or step % self._every == 0 or step >= trainer.max_steps:
+            total = float(outputs["total"].detach())
+            self.points.append((step, time.perf_counter() - self._start, total))
+            terms = ("total", "content", "style", "tv")
+            self.losses = {name: float(outputs[name].detach()) for name in terms if name in outputs}
+
+
+def run_cell(job: Job) -> Outcome:
+    """Run a cell; whatever goes wrong in it is its outcome.
+
+    Args:
+        job: see :class:`Job`.
+    """
+    threads = torch.get_num_threads()
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    try:
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            stack.enter_context(silence())
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            return _fit(stack.enter_context(_unpacked(job, folder)), folder, job.seconds)
+    except UsageError as error:
+        return Outcome(error=error.message)
+    except SystemExit as stop:
+        if stop.code == 130:  # Ctrl-C ends the study, not the cell
+            raise KeyboardInterrupt from stop
+        return Outcome(error=f"ended with exit code {stop.code}")
+    except Exception as error:  # a cell of its own: the others go on
+        return Outcome(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:400])
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _unpacked(job: Job, folder: Path) -> Iterator[dict[str, Any]]:
+    """The job's config, with the files it names in reach: those that came along lie under the current folder."""
+    if not job.files:
+        yield job.config
+        return
+    names = {}
+    for number, (name, content) in enumerate(job.files.items()):
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        names[name] = name if inside else f"files/{number}/{Path(name).name}"
+        path = folder / "inputs" / names[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    before = Path.cwd()
+    os.chdir(folder / "inputs")
+    try:
+        yield renamed(job.config, names)
+    finally:
+        os.chdir(before)
+
+
+def renamed(value: Any, names: dict[str, str]) -> Any:
+    """A nested setting with file names replaced.
+
+    >>> renamed({"data": {"style": ["/a/b.jpg", "c"]}}, {"/a/b.jpg": "b.jpg"})
+    {'data': {'style': ['b.jpg', 'c']}}
+    """
+    if isinstance(value, dict):
+        return {key: renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [renamed(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def _fit(config: dict[str, Any], folder: Path, seconds: float | None) -> Outcome:
+    run = folder / "run"
+    if seconds is not None:
+        config = config | {"trainer": config["trainer"] | {"max_steps": steps_for(seconds, config, folder)}}
+    logger = {
+        "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+        "init_args": {"save_dir": str(run), "name": "", "version": "", "default_hp_metric": False},
+    }
+    _reset_peak_memory()
+    curve = Curve()
+    command_line = _run(config, folder, logger, [curve])
+    module, pair = command_line.model, command_line.datamodule
+    assert isinstance(module, StyleTransfer)
+    shape = (int(module.result.shape[2]), int(module.result.shape[3]))
+    measured = dict(curve.losses)
+    measured |= {name: float(value) for name, value in module.similarity().items()}
+    measured |= {"steps": float(command_line.trainer.global_step), "seconds": curve.points[-1][1]}
+    measured["peak_memory_mib"] = peak_memory() / 2**20
+    measured |= distances(module.result, pair.content_image, pair.styles[0].image if pair.styles else None)
+    write_image(initial_image(module.init, pair, shape), run / "start.png")
+    files = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file() and path.suffix != ".yaml"}
+    return Outcome(files=files, measured=measured, curve=curve.points, config=config)
+
+
+def _run(config: dict[str, Any], folder: Path, logger: Any, callbacks: list[Callback]) -> NSTCommandLine:
+    trainer = config["trainer"] | {"logger": logger, "enable_progress_bar": False, "enable_checkpointing": False}
+    path = folder / "cell.yaml"
+    path.write_text(yaml.safe_dump(config | {"trainer": trainer}), encoding="utf-8")
+    return NSTCommandLine(["fit", "--config", str(path)], callbacks=callbacks)
+
+
+def steps_for(seconds: float, config: dict[str, Any], folder: Path) -> int:
+    """How many steps fill a time: a few at the final size are timed, smaller scales cost less by their pixels.
+
+    Args:
+        seconds: of the whole run, above 0.
+        config: of the run.
+        folder: for what the timed run writes.
+
+    Returns:
+        1 or more.
+    """
+    probe = config | {"output": str(folder / "probe.png"), "model": config["model"] | {"scales": "none"}}
+    curve = Curve()
+    _run(probe | {"trainer": config["trainer"] | {"max_steps": PROBE_STEPS}}, folder, False, [curve])
+    # the first steps are slower: memory is found, kernels are chosen
+    step = (curve.points[-1][1] - curve.points[1][1]) / (PROBE_STEPS - 2)
+    data, given = config["data"], config["model"]["scales"]
+    scales: Any = given if isinstance(given, str) else [Scale(**scale) for scale in given]
+    many = 100_000
+    stages = schedule(scales, data["size"], (data["size"], data["size"]), many)
+    pixels = sum((stage.last - stage.first) * (stage.size / data["size"]) ** 2 for stage in stages) / many
+    return max(1, round(seconds / (step * pixels)))
+
+
+def _reset_peak_memory() -> None:
+    """Forget earlier cells' peak, where the system can (Linux)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """The most memory that this process (on a GPU: its tensors) has held since the last reset, in bytes."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    with contextlib.suppress(OSError, AttributeError):
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024  # type: ignore[union-attr]
+    import resource  # not there on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

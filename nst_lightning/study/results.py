@@ -1,0 +1,113 @@
+"""What a study keeps on disk: a folder for each cell, found again by what was run."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nst_lightning.images import atomic_write
+from nst_lightning.initial import INITS
+from nst_lightning.study.cells import Outcome
+
+RECORD = "cell.json"
+FORMAT = 1  # a cell recorded under another is run again
+
+
+def files_of(config: Mapping[str, Any]) -> list[str]:
+    """The files that a config of ``fit`` names: pictures, masks, weights.
+
+    >>> files_of({"data": {"content": "a.jpg", "style": ["b.jpg"]}, "model": {"init": "noise", "features": {}}})
+    ['a.jpg', 'b.jpg']
+    """
+    data, model = config["data"], config["model"]
+    named: list[Any] = []
+    for name in ("content", "style", "content_mask", "style_mask"):
+        value = data.get(name)
+        named += value if isinstance(value, list) else [value]
+    named += [model.get("init") if model.get("init") not in INITS else None]
+    weights = model["features"].get("weights")
+    named += [weights if weights and Path(weights).is_file() else None]
+    return list(dict.fromkeys(name for name in named if name))
+
+
+def key_of(config: Mapping[str, Any], seconds: float | None) -> str:
+    """What decides a cell's result, as one word: its config, and the content of the files in it.
+
+    Args:
+        config: of ``fit``; how it is logged and where it is written does not matter.
+        seconds: as :class:`nst_lightning.study.cells.Job` has it.
+    """
+    hashes = [_hash(name, *_stamp(name)) for name in files_of(config)]
+    whole = json.dumps([FORMAT, config, hashes, seconds], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _stamp(name: str) -> tuple[int, int]:
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=4096)
+def _hash(name: str, changed: int, size: int) -> str:
+    try:
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    except OSError:  # the run itself will say so
+        return "missing"
+
+
+def save(folder: Path, key: str, outcome: Outcome) -> None:
+    """Write a cell; its record last, so that a folder with a record is whole.
+
+    Args:
+        folder: of the cell; what an earlier run left there goes.
+        key: see :func:`key_of`.
+        outcome: without an error.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
+    config = yaml.safe_dump(outcome.config, sort_keys=False).encode()
+    for name, content in (outcome.files | {"config.yaml": config}).items():
+        _write(folder / name, content)
+    record = {"key": key, "measured": outcome.measured, "curve": outcome.curve}
+    _write(folder / RECORD, json.dumps(record, indent=1).encode())
+
+
+def load(folder: Path, key: str) -> Outcome | None:
+    """A cell that was run before, or None if there is none, or it was run with other settings."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if record["key"] != key:
+            return None
+        files = {name: (folder / name).read_bytes() for name in ("result.png", "start.png")}
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        curve = [(int(step), float(seconds), float(loss)) for step, seconds, loss in record["curve"]]
+        return Outcome(files=files, measured=dict(record["measured"]), curve=curve, config=config)
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: run again
+        return None
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with the same keys as a CSV file with a header; None is an empty field."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write(path, text.getvalue().encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as file:
+        file.write(content)
