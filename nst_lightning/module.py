@@ -251,8 +251,7 @@ class StyleTransfer(L.LightningModule):
         """The objective, scaled for the optimiser; the terms come along for those who show them.
 
         Multiplied by the number of values in the image, so that a pixel's gradient has one size at every resolution
-        (Adam's epsilon and L-BFGS's curvature threshold are absolute), and divided by the sum of the weights, so that
-        only their ratio matters.
+        (Adam's epsilon and L-BFGS's curvature threshold are absolute).
 
         Raises:
             NonFiniteLoss: if the objective is no number; the image is then the last one for which it was.
@@ -264,12 +263,7 @@ class StyleTransfer(L.LightningModule):
             self._average = None
             raise NonFiniteLoss(self.global_step)
         self._last_good.copy_(self.image.detach())
-        active = [name for name in self.weights if name in losses]
-        whole = sum(self.weights[name] for name in active)
-        # twelve digits: the rounding of the division must not depend on a common factor of the weights either
-        shares = {name: float(f"{self.weights[name] / whole:.12g}") for name in active}
-        objective = torch.stack([shares[name] * losses[name] for name in active]).sum() * self.image.numel()
-        return {"loss": objective, **losses}
+        return {**losses, "loss": losses["loss"] * self.image.numel()}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""
