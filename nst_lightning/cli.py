@@ -24,6 +24,12 @@ from nst_lightning.optimizers import OPTIMIZERS, PRECISIONS, check_precision, ch
 from nst_lightning.silence import silence
 from nst_lightning.weights import UNREADABLE
 
+# what flags that take one of several kinds of value take
+WORDS = {
+    "model.optimizer": tuple(OPTIMIZERS),
+    "model.tile": ("auto", "none", "a size in pixels"),
+    "trainer.precision": PRECISIONS,
+}
 DESCRIPTION = """Neural style transfer by optimisation. With two pictures and nothing else:
 python -m nst_lightning fit photo.jpg painting.jpg --output out.png"""
 LIST_FLAGS = ("--model.content_layers", "--model.style_layers", "--data.style", "--data.style_mask", "--data.style_weights")
@@ -79,7 +85,7 @@ class Parser(LightningArgumentParser):
         )
         if choices:
             name, value = choices.group(1).removeprefix("fit."), choices.group(2)
-            known = {"model.optimizer": tuple(OPTIMIZERS), "trainer.precision": PRECISIONS}.get(name, ())
+            known = WORDS.get(name, ())
             expected = f"give one of {', '.join(known)}" if known else "not understood"
             return f"--{name} {value}: {expected}{nearest(value, known)}"
         return re.sub(r"Parser key \"([\w.]+)\": ", lambda match: f"--{match.group(1).removeprefix('fit.')}: ", text)

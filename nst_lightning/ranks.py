@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -26,3 +27,11 @@ def add_up(values: Iterable[Tensor]) -> None:
     if world() > 1:
         for value in values:
             dist.all_reduce(value)
+
+
+def agree(value: int, device: torch.device) -> int:
+    """The smallest of a number over all processes."""
+    found = torch.tensor(value, device=device)
+    if world() > 1:
+        dist.all_reduce(found, dist.ReduceOp.MIN)
+    return int(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from nst_lightning.style_losses import make_style_losses
 from nst_lightning.tiled import TiledObjective
 from nst_lightning.tiles import divide, grid, reach_of, stride_of
 
+CHANNELS = 12
 WEIGHTS = {"content": 1.0, "style": 8.0, "tv": 0.3}
 
 
@@ -44,12 +47,28 @@ def objective_of(
     content_layers: list[str],
     style_loss: str = "gram",
     dtype: torch.dtype = torch.float64,
+    thin: bool = True,
     **settings,
 ) -> TiledObjective:
     vgg = VGGSettings(**settings)
     tables = [{find_layer(name, vgg.arch): 1 + 0.1 * n for n, name in enumerate(t)} for t in (content_layers, style_layers)]
     features = VGGFeatures({*tables[0], *tables[1]}, vgg).to(dtype)
+    if thin:
+        features = thinned(features)
+        tables = [{replace(layer, channels=CHANNELS): weight for layer, weight in table.items()} for table in tables]
     return TiledObjective(features, *tables, make_style_losses(style_loss), WEIGHTS)
+
+
+def thinned(features: VGGFeatures) -> VGGFeatures:
+    """The network with a few channels of each layer: the same geometry at a hundredth of the work."""
+    features.layers = [replace(layer, channels=CHANNELS) for layer in features.layers]
+    features.wanted = frozenset(replace(layer, channels=CHANNELS) for layer in features.wanted)
+    for name, buffer in features.named_buffers():
+        if name.startswith("kernel"):
+            setattr(features, name, 3 * buffer[:CHANNELS, : buffer.shape[1] if name == "kernel_1" else CHANNELS])
+        elif name.startswith("bias"):
+            setattr(features, name, buffer[:CHANNELS])
+    return features
 
 
 def set_targets(objective: TiledObjective, height: int, width: int, masks: bool = False, styles: int = 1) -> None:
@@ -100,22 +119,33 @@ def test_tiles_are_the_whole_image(padding, pooling):
         compare(objective, picture(*size), tile, 1e-10)
 
 
-@pytest.mark.parametrize("arch", ["vgg16", "vgg19"])
-@pytest.mark.parametrize("padding", ["replicate", "circular"])
-def test_tiles_are_the_whole_image_down_to_the_last_block(arch, padding):
-    """If this fails, the reach of deep layers is taken too small, or poolings of odd sides drop another line."""
+@pytest.mark.parametrize(("arch", "size"), [("vgg16", (83, 117)), ("vgg19", (100, 131))])
+def test_tiles_of_the_real_network_down_to_the_last_block(arch, size):
+    """If this fails, the reach of deep layers is taken too small, or a real network's channels are mixed up."""
     weights = "bundled" if arch == "vgg16" else "random"
-    objective = objective_of(DEEP, ["relu4_2"], padding=padding, arch=arch, weights=weights)
-    compare(objective, picture(100, 187 if padding == "circular" else 131), 48, 1e-10)
+    objective = objective_of(DEEP, ["relu4_2"], thin=False, arch=arch, weights=weights)
+    compare(objective, picture(*size), 80, 1e-10)
 
 
-def test_circular_crops_over_both_seams_in_the_last_block():
-    """If this fails, a seamless texture from tiles is not the one of the whole image, where both sides are odd."""
-    objective = objective_of(["relu1_1", "conv5_1"], ["relu2_2"], padding="circular")
-    image = picture(191, 207)
+@pytest.mark.parametrize("size", [(191, 207), (176, 255), (223, 193), (250, 64)])
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+def test_the_last_block_where_sides_are_odd_at_every_level(padding, size):
+    """If this fails, a seamless texture from tiles is not the one of the whole image where a pooling drops a line."""
+    objective = objective_of(["relu1_1", "conv5_1"], ["relu2_2", "pool3"], padding=padding)
+    image = picture(*size)
     objective.tile = 16
+    if padding == "circular":
+        assert any(tile.rows.seam for tile in objective.tiles(image))
+    compare(objective, image, 48, 1e-10)
+
+
+def test_vgg19_in_tiles_over_both_seams():
+    """If this fails, crops that are much larger than what they own, or meet themselves, are cut wrongly."""
+    objective = objective_of(DEEP, ["relu4_2"], padding="circular", arch="vgg19", weights="random")
+    image = picture(255, 253)
+    objective.tile = 64
     assert all(any(tile.seams[axis] for tile in objective.tiles(image)) for axis in (0, 1))
-    compare(objective, image, 32, 1e-10)
+    compare(objective, image, 64, 1e-10)
 
 
 @pytest.mark.parametrize("style_loss", ["gram", "gram_per_channel", "mean_std", "wasserstein"])
@@ -133,3 +163,43 @@ def test_float32_and_tiles_of_every_size(tile):
     """If this fails, some size of tile leaves positions out, counts some twice, or loses digits in float32."""
     objective = objective_of(["relu1_1", "relu2_1", "relu3_1"], ["relu3_1"], "gram", torch.float32)
     compare(objective, picture(83, 117, dtype=torch.float32), tile, 1e-5, masks=True)
+
+
+# ---- geometry --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["conv_1", "relu2_2", "pool3", "relu4_1", "relu5_1"])
+def test_reach_is_what_a_position_really_sees(name):
+    """If this fails, tiles are wrong at their edges (too small), or slower than need be (too large)."""
+    layer = find_layer(name, "vgg19")
+    features = thinned(VGGFeatures([layer], VGGSettings("vgg19", "random", pooling="average"))).double()
+    stride, reach = stride_of(features.layers), reach_of(features.layers)
+    side = 2 * (reach // stride + 2) * stride + stride
+    image = picture(side, side).requires_grad_()
+    position = side // stride // 2
+    found = next(iter(features(image).values()))[0, :, position, position]
+    support = torch.autograd.grad(found.sum(), image)[0][0].abs().sum(dim=(0, 2)).nonzero()
+    assert int(support.min()) == position * stride - reach
+    assert int(support.max()) == (position + 1) * stride - 1 + reach
+
+
+@pytest.mark.parametrize("circular", [False, True])
+def test_every_position_of_every_level_has_one_owner(circular):
+    """If this fails, some positions count twice or never; or a tile does not see what it owns."""
+    layers = [layer for layer in layers_of("vgg16") if layer <= find_layer("relu4_2", "vgg16")]
+    for side in (8, 9, 15, 16, 31, 63, 100, 127, 128, 250):
+        for tile in (1, 8, 20, 64, 500):
+            spans = divide(side, tile, stride_of(layers), reach_of(layers), circular)
+            assert max(span.last - span.first for span in spans) <= -(-tile // 8) * 8 + 7
+            for level in range(4):
+                owned = [line for span in spans for line in range(side >> level)[span.owned(level)]]
+                assert owned == list(range(side >> level))
+            for span in spans:
+                crop = [line for first, last in span.pieces for line in range(first, last)]
+                assert crop[span.seen(0)] == list(range(span.first, span.last))
+
+
+def test_a_picture_within_one_tile_is_whole():
+    """If this fails, small pictures pay for tiles that they do not need."""
+    layers = layers_of("vgg11")[:8]
+    assert len(grid((50, 60), None, layers, False)) == len(grid((50, 60), 64, layers, False)) == 1
