@@ -20,6 +20,7 @@ FAILURES = (
     "cannot allocate memory",
     "bad_alloc",
     "alloc_failed",  # cuDNN's and cuBLAS's own
+    "could not create a primitive",  # oneDNN's, of a convolution
     "out of memory",
 )
 
