@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -196,7 +197,7 @@ class NSTCommandLine(LightningCLI):
         if config.trainer.val_check_interval is not None and not config.trainer.val_check_interval:
             raise BadArgument("val_check_interval", 0, "the number of steps between two validations is 1 or more")
         precision, why = choose_precision(config.trainer.precision)
-        if not config.trainer.precision:
+        if not config.trainer.precision and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
             print(f"precision {precision}: {why}", flush=True)
         check_precision(self.model.make_optimizer, str(precision))
         callbacks = self.config_init[self.subcommand].trainer.callbacks or []
