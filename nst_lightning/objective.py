@@ -64,14 +64,14 @@ class Objective(nn.Module):
         self.regions = None if regions is None else Regions(regions)
         areas = [1.0] if regions is None else regions.sum(dim=(1, 2)).tolist()
         self.shares = [area / max(sum(areas), 1e-12) for area in areas]
-        self._set_content(content)
+        self._set_content(content if self.content_layers else None)
         looks = [
             (self.look(style.image, None if style.regions is None else Regions(style.regions)), style.weight)
             for style in styles
-            if style.weight > 0
+            if style.weight > 0 and self.style_layers
         ]
         self.style_targets = {}
-        for layer in self.style_layers if looks else ():
+        for layer in self.style_layers if looks else {}:
             self.style_targets[layer] = []
             for number, share in enumerate(self.shares):
                 # a style image without regions has the same for all

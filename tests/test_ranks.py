@@ -40,7 +40,8 @@ def test_two_processes_make_the_steps_of_one(pictures, tmp_path, optimizer):
     one = fit(pictures, tmp_path / "one", *flags)
     two = fit(pictures, tmp_path / "two", *flags, "--trainer.devices", "2", "--trainer.strategy", "tiles")
     assert list(one) == list(two) and len(one["loss/total"]) == 30
-    # L-BFGS blows the last digit of a sum up to percents within twenty steps, in one process as well; the scale changes at 15
+    # L-BFGS blows the last digit of a sum up to percents within twenty steps, in one process as well; the scale changes
+    # at step 15
     steps, tolerance = (30, 1e-4) if optimizer == "adam" else (17, 1e-3)
     for name, values in one.items():
         ours, theirs = torch.tensor(two[name][:steps]), torch.tensor(values[:steps])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nst_lightning import tiled
 from nst_lightning.data import StyleImage
 from nst_lightning.features import VGGFeatures, VGGSettings
 from nst_lightning.layers import find_layer, layers_of
@@ -163,6 +164,46 @@ def test_float32_and_tiles_of_every_size(tile):
     """If this fails, some size of tile leaves positions out, counts some twice, or loses digits in float32."""
     objective = objective_of(["relu1_1", "relu2_1", "relu3_1"], ["relu3_1"], "gram", torch.float32)
     compare(objective, picture(83, 117, dtype=torch.float32), tile, 1e-5, masks=True)
+
+
+@pytest.mark.parametrize("term", ["content", "style"])
+def test_one_term_alone(term):
+    """If this fails, a texture or a reconstruction cannot be made in tiles."""
+    objective = objective_of(["relu1_1", "relu3_1"] * (term == "style"), ["relu3_2"] * (term == "content"))
+    image = picture(62, 59)
+    content, styles = picture(62, 59, 1), [StyleImage(picture(40, 70, 2), None, 1.0)]
+    objective.set_targets(content if term == "content" else None, styles if term == "style" else [], None)
+    values, gradient = evaluate(objective, image, "total")
+    objective.tile = 24
+    tiled_values, tiled_gradient = evaluate(objective, image, "total")
+    assert tiled_values == pytest.approx(values, rel=1e-10) and ("style" in values) == (term == "style")
+    assert float((tiled_gradient - gradient).norm() / gradient.norm()) < 1e-10
+
+
+def test_total_variation_in_strips(monkeypatch):
+    """If this fails, strips of rows count the pairs between them twice or not at all."""
+    monkeypatch.setattr(tiled, "STRIP", 3 * 59 * 5)  # five rows
+    objective = objective_of(["relu1_1"], [])
+    objective.weights = {"content": 0.0, "style": 1e-9, "tv": 1.0}
+    for height in (30, 31, 36):
+        compare(objective, picture(height, 59), 24, 1e-10)
+
+
+def test_bfloat16_features_with_float32_sums():
+    """If this fails, half precision reaches the sums, the losses or the image's gradient."""
+    objective = objective_of(["relu1_1", "relu3_1"], ["relu3_1"], dtype=torch.float32)
+    image = picture(62, 59, dtype=torch.float32)
+    results = []
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for tile in (None, 24):
+            objective.tile = tile
+            set_targets(objective, 62, 59)
+            results.append(evaluate(objective, image))
+    (values, gradient), (tiled_values, tiled_gradient) = results
+    assert all(target.dtype == torch.bfloat16 for target in objective.content_targets.values())
+    assert tiled_values == pytest.approx(values, rel=1e-4)  # 8 bits a feature, but many of them
+    assert tiled_gradient.dtype == torch.float32
+    assert float((tiled_gradient - gradient).norm() / gradient.norm()) < 1e-2
 
 
 # ---- geometry --------------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from PIL import Image
 from nst_lightning import StyleTransfer, memory, tiling
 from nst_lightning.cli import main
 from nst_lightning.errors import BadArgument
-from nst_lightning.features import VGGFeatures
+from nst_lightning.features import VGGFeatures, VGGSettings
 from nst_lightning.layers import find_layer, layers_of
 from nst_lightning.memory import budget, bytes_per_pixel, is_out_of_memory, largest_tile
+from nst_lightning.style_losses import make_style_losses
 from nst_lightning.tiled import TiledObjective
 
 LAYERS = [layer for layer in layers_of("vgg16") if layer <= find_layer("relu4_2", "vgg16")]
@@ -88,6 +89,26 @@ def test_auto_is_whole_where_that_fits_and_the_largest_tile_where_not():
     assert largest_tile((200, 8000), LAYERS, each, each * 200 * 1080) == 1000
     # smaller ones would be overlap for the most part
     assert largest_tile((8000, 6000), LAYERS, each, 1.0) == 256
+
+
+def test_auto_asks_for_what_is_free(monkeypatch):
+    """If this fails, `auto` does not look at the memory, or forgets that it once ran out."""
+    features = VGGFeatures([find_layer("relu2_1", "vgg11")], VGGSettings("vgg11", "random"))
+    objective = TiledObjective(features, {}, {find_layer("relu2_1", "vgg11"): 1.0}, make_style_losses("gram"), {"style": 1})
+    choice, image = tiling.Tiling("auto", objective), torch.zeros(1, 3, 700, 600)
+    choice.choose(image)
+    assert objective.tile is None
+    monkeypatch.setattr(tiling, "budget", lambda device: 3e8)
+    choice.choose(image)
+    each = bytes_per_pixel(features.layers, features.wanted, 4)
+    assert objective.tile is not None and 256 <= objective.tile < 600 and objective.content_limit == 0.25 * 3e8
+    assert all((tile.crop(image).numel() / 3) * each <= 3e8 for tile in objective.tiles(image))
+    choice.limit = 64
+    choice.choose(image)
+    assert objective.tile == 64
+    none = tiling.Tiling("none", objective)
+    none.choose(image)
+    assert objective.tile is None
 
 
 def test_half_precision_takes_half_the_memory():
