@@ -81,7 +81,8 @@ def bytes_per_pixel(layers: Sequence[Layer], wanted: Iterable[Layer], itemsize: 
     """An estimate of what a step keeps for each pixel of the image, or of a crop.
 
     Every ReLU's output (in place of its convolution's, unless that is wanted too) and every pooling's, with the place of
-    the largest that it remembers; two of the widest outputs on the way back; a fifth more for what else there is.
+    the largest that it remembers; two of the widest outputs on the way back; and more than half as much again for what
+    the libraries take meanwhile. Measured with the default layers at 320 px in float32: 284 MiB, estimated 292.
 
     Args:
         layers: every layer of the network.
@@ -94,7 +95,7 @@ def bytes_per_pixel(layers: Sequence[Layer], wanted: Iterable[Layer], itemsize: 
         widest = max(widest, values * itemsize)
         if layer.kind != "conv" or layer in wanted or layer == layers[-1]:
             kept += values * (itemsize + 8 * (layer.kind == "pool"))
-    return 1.2 * (kept + 2 * widest)
+    return 1.6 * (kept + 2 * widest)
 
 
 def largest_tile(shape: tuple[int, int], layers: Sequence[Layer], each: float, available: float) -> int | None:

@@ -86,7 +86,7 @@ def test_auto_is_whole_where_that_fits_and_the_largest_tile_where_not():
         tile = largest_tile((8000, 6000), LAYERS, each, each * sides**2)
         assert tile % 8 == 0 and sides - 8 < tile + 2 * 40 <= sides
     # along a strip, tiles are longer than wide
-    assert largest_tile((200, 8000), LAYERS, each, each * 200 * 1080) == 1000
+    assert largest_tile((200, 8000), LAYERS, each, each * 200 * 1081) == 1000
     # smaller ones would be overlap for the most part
     assert largest_tile((8000, 6000), LAYERS, each, 1.0) == 256
 
