@@ -13,6 +13,12 @@ from lightning.pytorch.cli import LightningArgumentParser
 from nst_lightning.errors import BadArgument, UsageError, nearest, reason
 from nst_lightning.optimizers import OPTIMIZERS, PRECISIONS
 
+# what flags that take one of several kinds of value take
+WORDS = {
+    "model.optimizer": tuple(OPTIMIZERS),
+    "model.tile": ("auto", "none", "a size in pixels"),
+    "trainer.precision": PRECISIONS,
+}
 LIST_FLAGS = ("--model.content_layers", "--model.style_layers", "--data.style", "--data.style_mask", "--data.style_weights")
 
 
@@ -44,7 +50,7 @@ class Parser(LightningArgumentParser):
         )
         if choices:
             name, value = choices.group(1).removeprefix("fit."), choices.group(2)
-            known = {"model.optimizer": tuple(OPTIMIZERS), "trainer.precision": PRECISIONS}.get(name, ())
+            known = WORDS.get(name, ())
             expected = f"give one of {', '.join(known)}" if known else "not understood"
             return f"--{name} {value}: {expected}{nearest(value, known)}"
         return re.sub(r"Parser key \"([\w.]+)\": ", lambda match: f"--{match.group(1).removeprefix('fit.')}: ", text)

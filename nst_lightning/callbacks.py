@@ -143,7 +143,9 @@ class SaveResult(Callback):
         assert isinstance(pl_module, StyleTransfer)
         if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return ""
-        folder = [Path(trainer.log_dir) / "result.png"] if trainer.logger and trainer.log_dir else []
+        # not `trainer.log_dir`, which waits for the other processes: they are not here
+        log_dir = getattr(trainer.logger, "log_dir", None) or getattr(trainer.logger, "save_dir", None)
+        folder = [Path(log_dir) / "result.png"] if log_dir else []
         output = [Path(self.output)] if self.output else []
         for path in folder + output:
             write_image(pl_module.result, path, pl_module.pair.alpha, self.bits if path in output else 8)

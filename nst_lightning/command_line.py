@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -141,7 +142,7 @@ class NSTCommandLine(LightningCLI):
         self.datamodule.setup("fit")
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
-        if self._choice and self.until == "done":
+        if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
             print(self._choice, flush=True)
 
     def resolve(self, words: Sequence[str]) -> dict[str, Any]:

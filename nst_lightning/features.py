@@ -148,22 +148,33 @@ class VGGFeatures(nn.Module):
     def _normalize(self, image: Tensor) -> Tensor:
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
-    def forward(self, image: Tensor) -> dict[Layer, Tensor]:
+    @staticmethod
+    def dtype_for(image: Tensor) -> torch.dtype:
+        """The type of computation for an image: that of autocast where it is on."""
+        device = image.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else image.dtype
+
+    def forward(self, image: Tensor, seams: tuple[int, int] = (0, 0), deepest: Layer | None = None) -> dict[Layer, Tensor]:
         """Compute the features.
 
         Args:
             image: ``(B, 3, H, W)``, RGB in ``[0, 1]`` (values outside are allowed).
+            seams: for a crop that runs over the end of a circular picture and on at its beginning: how many of its rows
+                and columns lie before that seam; 0 for none. A pooling of an odd side drops the last line of the
+                picture, which lies in the middle of such a crop: it is removed there.
+            deepest: stop at this layer; None computes all.
 
         Returns:
-            For every wanted layer its features ``(B, C, H', W')`` in the type of computation.
+            For every wanted layer up to ``deepest`` its features ``(B, C, H', W')`` in the type of computation.
         """
-        device = image.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else image.dtype
-        with torch.autocast(device, enabled=False):
+        dtype = self.dtype_for(image)
+        with torch.autocast(image.device.type, enabled=False):
             convolutions = self._convolutions(dtype)
             x = self._normalize(image).to(dtype)
             features: dict[Layer, Tensor] = {}
             for layer in self.layers:
+                if deepest is not None and layer > deepest:
+                    break
                 if layer.kind == "conv":
                     kernel, bias = convolutions[layer.count - 1]
                     x = self._convolve(x, kernel, bias, layer)
@@ -171,7 +182,19 @@ class VGGFeatures(nn.Module):
                     # in place unless somebody holds the convolution's output: half the memory
                     x = F.relu(x, inplace=self.layers[layer.position - 1] not in self.wanted)
                 else:
-                    x = self._pool(x)
+                    x = self._pool(_close_seams(x, seams))
+                    seams = (seams[0] // 2, seams[1] // 2)
                 if layer in self.wanted:
                     features[layer] = x
         return features
+
+
+def _close_seams(x: Tensor, seams: tuple[int, int]) -> Tensor:
+    """Remove the line before a seam where an odd number of lines lies before it: the pooling of the whole drops it.
+
+    Crops begin at a multiple of the total stride, so the number before the seam is odd where the whole side is.
+    """
+    for dim, before in zip((2, 3), seams, strict=True):
+        if before % 2:
+            x = torch.cat([x.narrow(dim, 0, before - 1), x.narrow(dim, before, x.shape[dim] - before)], dim)
+    return x

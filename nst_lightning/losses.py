@@ -69,9 +69,27 @@ def total_variation(image: Tensor) -> Tensor:
     >>> total_variation(torch.ones(1, 3, 4, 4)).item()
     0.0
     """
-    x = F.pad(image, (1, 1, 1, 1), mode="replicate")
-    across = (x[..., 1:-1, 2:] - x[..., 1:-1, 1:-1]).square().mean()
-    down = (x[..., 2:, 1:-1] - x[..., 1:-1, 1:-1]).square().mean()
-    falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square().mean()
-    rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square().mean()
-    return 2 * (across / 3 + down / 3 + falling / 12 + rising / 12)
+    return variation_of_rows(image, image.shape[2], top=True, bottom=True)
+
+
+def variation_of_rows(rows: Tensor, height: int, top: bool, bottom: bool) -> Tensor:
+    """What some rows of an image add to its :func:`total_variation`.
+
+    Strips that share one row with the next add up to the whole: the shared row's differences to its right and to the row
+    below belong to the next strip.
+
+    Args:
+        rows: ``(1, 3, h, W)``, rows of the image one below the other.
+        height: of the image.
+        top: whether they are its first.
+        bottom: whether they are its last.
+    """
+    x = F.pad(rows, (1, 1, int(top), int(bottom)), mode="replicate")
+    inner = x[:, :, int(top) :]
+    across = (inner[..., :-1, 2:] - inner[..., :-1, 1:-1]).square().sum()
+    down = (inner[..., 1:, 1:-1] - inner[..., :-1, 1:-1]).square().sum()
+    falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square().sum()
+    rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square().sum()
+    planes, width = rows.shape[0] * rows.shape[1], rows.shape[3]
+    straight, diagonal = planes * height * width, planes * (height + 1) * (width + 1)
+    return 2 * ((across + down) / (3 * straight) + (falling + rising) / (12 * diagonal))

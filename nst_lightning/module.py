@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 import lightning as L
@@ -19,10 +20,11 @@ from nst_lightning.features import VGGFeatures, VGGSettings
 from nst_lightning.images import resize
 from nst_lightning.initial import check_init, initial_image
 from nst_lightning.layers import layer_weights
-from nst_lightning.objective import Objective
 from nst_lightning.optimizers import OPTIMIZERS, carry_over, check_precision
 from nst_lightning.scales import Scale, Stage, schedule
 from nst_lightning.style_losses import make_style_losses
+from nst_lightning.tiled import TiledObjective
+from nst_lightning.tiling import Tiling, check_losses, check_tile
 from nst_lightning.weights import load_weights
 
 CONTENT_LAYERS = ["relu4_2"]
@@ -55,6 +57,9 @@ class StyleTransfer(L.LightningModule):
             1; it is restarted at each scale and seeds the next.
         init: what the image is at the start: `content`, `style`, `noise` (faint, around gray, from the seed), `gray`, or a
             picture file.
+        tile: for large pictures: the step is computed from tiles, with the same result in the memory of one tile. `auto`
+            (the largest tiles that fit the free memory; the whole image where that fits), the sides of a tile in pixels,
+            or `none`. Unless `none`, a run that is out of memory goes on with smaller tiles.
         optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
         features: the frozen network.
 
@@ -78,6 +83,7 @@ class StyleTransfer(L.LightningModule):
         scales: Literal["auto", "none"] | list[Scale] = "auto",
         average_decay: float = 0.9,
         init: str = "content",
+        tile: Literal["auto", "none"] | int = "auto",
         optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "adam",
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
@@ -103,6 +109,8 @@ class StyleTransfer(L.LightningModule):
         self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
+        check_tile(tile)
+        self.tile = tile
         self.average_decay = average_decay
         self.init = init
         self.optimizer = optimizer
@@ -148,6 +156,7 @@ class StyleTransfer(L.LightningModule):
         check_sizes({term: tables[term] for term in terms}, pair, self.scales)
         check_init(self.init, pair)
         check_precision(self.make_optimizer, precision)
+        check_losses(self.tile, self.style_losses if "style" in terms else (), pair.image_size)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
 
     def _terms(self, pair: ImagePair) -> set[str]:
@@ -168,12 +177,13 @@ class StyleTransfer(L.LightningModule):
             self.stages = schedule(self.scales, self.pair.size, self.pair.image_size, self.trainer.max_steps)
             tables = {"content": self.content_layers, "style": self.style_layers}
             features = VGGFeatures({layer for term in terms for layer in tables[term]}, self.settings)
-            self.objective = Objective(
+            self.objective = TiledObjective(
                 features,
                 **{f"{t}_layers": tables[t] if t in terms else {} for t in tables},
                 style_losses=self.style_losses,
                 weights=self.weights,
             )
+            self.tiling = Tiling(self.tile, self.objective)
         if self.image is None:
             image = initial_image(self.init, self.pair, self.stages[0].shape)
             self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
@@ -237,13 +247,13 @@ class StyleTransfer(L.LightningModule):
         content = pair.content_at(stage.shape) if "content" in terms else None
         styles = pair.styles_at(stage.size) if "style" in terms else []
         regions = pair.regions_at(stage.shape)
-        move = self.device
+        content = None if content is None else content.to(self.device)
+        styles = [style.to(self.device) for style in styles]
+        regions = None if regions is None else regions.to(self.device)
         with self.trainer.precision_plugin.forward_context():
-            self.objective.set_targets(
-                None if content is None else content.to(move),
-                [style.to(move) for style in styles],
-                None if regions is None else regions.to(move),
-            )
+            self.tiling.choose(self.image)
+            work = partial(self.objective.set_targets, content, styles, regions)
+            self.tiling.survive(work, lambda: self.image, self.global_step)
 
     # ---- each step ---------------------------------------------------------------------------------------------------
 
@@ -251,8 +261,7 @@ class StyleTransfer(L.LightningModule):
         """The objective, scaled for the optimiser; the terms come along for those who show them.
 
         Multiplied by the number of values in the image, so that a pixel's gradient has one size at every resolution
-        (Adam's epsilon and L-BFGS's curvature threshold are absolute), and divided by the sum of the weights, so that
-        only their ratio matters.
+        (Adam's epsilon and L-BFGS's curvature threshold are absolute).
 
         Raises:
             NonFiniteLoss: if the objective is no number; the image is then the last one for which it was.
@@ -264,16 +273,12 @@ class StyleTransfer(L.LightningModule):
             self._average = None
             raise NonFiniteLoss(self.global_step)
         self._last_good.copy_(self.image.detach())
-        active = [name for name in self.weights if name in losses]
-        whole = sum(self.weights[name] for name in active)
-        # twelve digits: the rounding of the division must not depend on a common factor of the weights either
-        shares = {name: float(f"{self.weights[name] / whole:.12g}") for name in active}
-        objective = torch.stack([shares[name] * losses[name] for name in active]).sum() * self.image.numel()
-        return {"loss": objective, **losses}
+        return {**losses, "loss": losses["loss"] * self.image.numel()}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""
-        super().optimizer_step(*args, **kwargs)
+        work = partial(super().optimizer_step, *args, **kwargs)
+        self.tiling.survive(work, lambda: self.image, self.global_step)
         with torch.no_grad():
             if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)

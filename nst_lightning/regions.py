@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+EMPTY = 1e-6  # share of the positions below which a region is not there at a layer
 SMALLEST_SHARE = 0.005  # of the pixels; colours rarer than that are edges between two others, or JPEG noise
 NEAR = 24  # levels of 255; colours nearer than that are one: JPEG noise again
 
@@ -65,3 +66,28 @@ def shrink(weights: Tensor, size: tuple[int, int]) -> Tensor:
     if weights.shape[-2] >= size[0] and weights.shape[-1] >= size[1]:
         return F.adaptive_avg_pool2d(weights[None], size)[0]
     return F.interpolate(weights[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
+
+
+class Regions:
+    """Weights of the positions of one picture, at every size that a layer asks for.
+
+    Each size is made and summed once: a sum per step would make a GPU wait.
+
+    Args:
+        weights: ``(R, H, W)``, 0 or more, how much each position counts for each region.
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+        self._known: dict[tuple[int, int], tuple[Tensor, list[float]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def at(self, size: tuple[int, int]) -> tuple[Tensor, list[float]]:
+        """The weights ``(R, *size)`` and the sum of each region's, 0 where it is not there at this size."""
+        if size not in self._known:
+            weights = shrink(self.weights, size)
+            masses = weights.sum(dim=(1, 2)).tolist()
+            self._known[size] = weights, [mass if mass > EMPTY * size[0] * size[1] else 0.0 for mass in masses]
+        return self._known[size]

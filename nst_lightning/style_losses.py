@@ -104,7 +104,7 @@ def sliced_wasserstein_loss(image: Tensor, style: Tensor, directions: Tensor) ->
     return F.mse_loss(ours, at_quantiles(theirs, ours.shape[0]))
 
 
-def histogram_loss(image: Tensor, style: Tensor) -> Tensor:
+def histogram_loss(image: Tensor, style: Tensor, ordered: bool = False) -> Tensor:
     """Mean squared difference of features to themselves with the style's histogram, channel by channel.
 
     Risser, Wilmot, Barnes 2017, equation 5; the match is by rank, exact where the paper's histogram has bins, and no
@@ -112,10 +112,12 @@ def histogram_loss(image: Tensor, style: Tensor) -> Tensor:
 
     Args:
         image: features ``(N, C)``.
-        style: features ``(N', C)``, sorted or not.
+        style: features ``(N', C)``.
+        ordered: whether each column of ``style`` is sorted already.
     """
     ranks = image.detach().argsort(dim=0)
-    matched = torch.empty_like(image).scatter_(0, ranks, at_quantiles(style.sort(dim=0).values, image.shape[0]))
+    style = style if ordered else style.sort(dim=0).values
+    matched = torch.empty_like(image).scatter_(0, ranks, at_quantiles(style, image.shape[0]))
     return F.mse_loss(image, matched)
 
 
@@ -197,7 +199,7 @@ class Histogram(StyleLoss):
         return style.sort(dim=0).values
 
     def forward(self, image: Tensor, target: Tensor, step: int) -> Tensor:
-        return histogram_loss(image, target)
+        return histogram_loss(image, target, ordered=True)
 
 
 STYLE_LOSSES: dict[str, type[StyleLoss]] = {

@@ -94,7 +94,7 @@ def test_a_term_without_weight_or_picture_is_not_computed():
     assert module.objective.features.wanted == {find_layer("relu4_2", "vgg16")}
     module = StyleTransfer(init="noise")
     fit(module, ImagePair(None, STYLE, 32), 1)
-    assert set(module.objective(module.image)) == {"total", "style"} | {f"style/relu{n}_1" for n in range(1, 5)}
+    assert set(module.objective(module.image)) == {"loss", "total", "style"} | {f"style/relu{n}_1" for n in range(1, 5)}
 
 
 @pytest.mark.parametrize("factor", [1e6, 1e-6])
