@@ -35,7 +35,7 @@ report: $(INSTALLED)
 
 # The same, small.
 report-quick: $(INSTALLED)
-	$(BIN)/python -m nst_lightning study --config configs/studies/*.yaml --data.size 128 --output logs/report-quick --report logs/report-quick
+	$(BIN)/python -m nst_lightning study --config configs/studies/*.yaml --data.size 128 --seconds 5 --output logs/report-quick --report logs/report-quick
 
 # The tests that take minutes.
 slow: $(INSTALLED)

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from nst_lightning.errors import BadArgument
+from nst_lightning.errors import BadArgument, LostProcess
 from nst_lightning.images import fit_size, resize, write_image
 from nst_lightning.module import StyleTransfer
 
@@ -134,18 +134,19 @@ class SaveResult(Callback):
         if getattr(pl_module, "image", None) is None or not hasattr(self, "_start"):
             return
         reason = "interrupted" if isinstance(exception, KeyboardInterrupt) else type(exception).__name__
-        line = self._save(trainer, pl_module)
+        # the process that ended may be the one that writes; all have the same picture
+        line = self._save(trainer, pl_module, alone=isinstance(exception, LostProcess))
         if line and not self.quiet:
             print(f"stopped at step {trainer.global_step} of {trainer.max_steps} ({reason}) · {line}", flush=True)
 
-    def _save(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
-        """Write the files and return what to say of them."""
+    def _save(self, trainer: L.Trainer, pl_module: L.LightningModule, alone: bool = False) -> str:
+        """Write the files and return what to say of them; only one process does, unless it may be ``alone``."""
         assert isinstance(pl_module, StyleTransfer)
-        if trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+        if trainer.fast_dev_run or not (trainer.is_global_zero or alone):  # type: ignore[attr-defined]
             return ""
         # not `trainer.log_dir`, which waits for the other processes: they are not here
         log_dir = getattr(trainer.logger, "log_dir", None) or getattr(trainer.logger, "save_dir", None)
-        folder = [Path(log_dir) / "result.png"] if log_dir else []
+        folder = [Path(log_dir) / "result.png"] if log_dir and trainer.is_global_zero else []
         output = [Path(self.output)] if self.output else []
         for path in folder + output:
             write_image(pl_module.result, path, pl_module.pair.alpha, self.bits if path in output else 8)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.command_line import NSTCommandLine
-from nst_lightning.errors import NonFiniteLoss, UsageError
+from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError
 from nst_lightning.silence import silence
 from nst_lightning.study.command import study
 
@@ -32,7 +32,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 2
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, LostProcess) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # a full disk, a folder that went away

@@ -46,6 +46,13 @@ class NonFiniteLoss(RuntimeError):
         )
 
 
+class LostProcess(RuntimeError):
+    """Another process of the run ended or does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("another process of this run ended or does not answer; the picture so far is kept")
+
+
 def reason(error: BaseException) -> str:
     """What an error of a library says, as half a sentence: its first line without colours, or its kind.
 

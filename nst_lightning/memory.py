@@ -1,7 +1,9 @@
-"""How much memory there is, how much a step takes, and what running out of it looks like."""
+"""How much memory there is, how much a step takes or took, and what running out of it looks like."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -118,3 +120,23 @@ def largest_tile(shape: tuple[int, int], layers: Sequence[Layer], each: float, a
         side = int(available / each / shorter) - overlap
     smallest = -(-SMALLEST // stride) * stride
     return max(side // stride * stride, smallest)
+
+
+def reset_peak_memory() -> None:
+    """Forget the peak so far, where the system can (Linux, CUDA)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """The most memory that this process (with a GPU: its tensors there) has held since the last reset, in bytes."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    highest = [line.split()[1] for line in _read(Path("/proc/self/status")).splitlines() if line.startswith("VmHWM:")]
+    if highest:
+        return int(highest[0]) * 1024
+    import resource  # not there on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

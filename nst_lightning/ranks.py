@@ -15,6 +15,8 @@ import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor
 
+from nst_lightning.errors import LostProcess
+
 Item = TypeVar("Item")
 TIMEOUT = timedelta(seconds=30)  # a process that died would be waited for half an hour by default
 
@@ -49,10 +51,17 @@ def share(items: Sequence[Item]) -> Sequence[Item]:
 
 
 def add_up(values: Iterable[Tensor]) -> None:
-    """Replace each tensor by its sum over all processes, which all call this with the same shapes."""
+    """Replace each tensor by its sum over all processes, which all call this with the same shapes.
+
+    Raises:
+        LostProcess: if one of them ended, or does not call this within :data:`TIMEOUT`.
+    """
     if world() > 1:
         for value in values:
-            dist.all_reduce(value)
+            try:
+                dist.all_reduce(value)
+            except RuntimeError as error:
+                raise LostProcess from error
 
 
 def agree(value: int, device: torch.device) -> int:

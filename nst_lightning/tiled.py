@@ -26,6 +26,9 @@ from nst_lightning.ranks import add_up, share
 from nst_lightning.regions import Regions
 from nst_lightning.tiles import Tile, grid
 
+# What tiles add up is added in this type: the sum is then the same whatever their order, on one process or several, to the
+# last digit of float32. (Where it is not, L-BFGS from noise makes another picture within some steps.)
+EXACT = torch.float64
 STRIP = 1 << 22  # values of the image that total variation looks at together
 
 
@@ -103,11 +106,10 @@ class TiledObjective(Objective):
     ) -> dict[Layer, list[Seen]]:
         """The moments of a picture at every layer and in every region, as :meth:`look` returns them."""
         found: dict[tuple[Layer, int], tuple[Tensor, Tensor]] = {}
-        wide = torch.float64 if image.dtype == torch.float64 else torch.float32
         for layer in layers:
             for number, mass in enumerate(self._masses(image, regions, layer)):
                 if mass > 0:
-                    zero = torch.zeros(layer.channels, dtype=wide, device=image.device)
+                    zero = torch.zeros(layer.channels, dtype=EXACT, device=image.device)
                     found[layer, number] = zero, zero.new_zeros(layer.channels, layer.channels)
         for tile in share(tiles):
             own = self._own(tile, image, layers)
@@ -124,7 +126,7 @@ class TiledObjective(Objective):
                 one: Seen = {}
                 if mass > 0:
                     total, second = found[layer, number]
-                    one["moments"] = Moments(mass, total / mass, second / mass)
+                    one["moments"] = Moments(mass, (total / mass).to(image.dtype), (second / mass).to(image.dtype))
                 seen[layer].append(one)
         return seen
 
@@ -142,10 +144,11 @@ class TiledObjective(Objective):
         pixels = image.detach()
         # of `loss` times this number, as it is optimised: in half precision the plain gradient of a pixel would be 0
         scale = float(image.numel())
-        gradient = torch.zeros_like(pixels)
+        gradient = torch.zeros_like(pixels, dtype=EXACT)
         styles, pulls = self._style_from(pixels, step, tiles, scale)
         contents = self._gradient_from(pixels, tiles, pulls, scale, gradient)
         tv = self._variation(pixels, scale, gradient) if self.weights["tv"] > 0 else None
+        gradient = gradient.to(pixels.dtype)
         terms = {name: value.detach() for name, value in self.combine(contents, styles, tv).items()}
         whole = sum(self.weights[name] for name in self.parts())
         for name, factor in (("loss", 1.0), ("total", whole)):
@@ -186,7 +189,8 @@ class TiledObjective(Objective):
         gradient: Tensor,
     ) -> dict[Layer, Tensor]:
         """The second pass: adds to the gradient, and returns the content loss at each layer."""
-        contents = {layer: pixels.new_zeros(()) for layer in self.content_layers if self.computes("content")}
+        zero = torch.zeros((), dtype=EXACT, device=pixels.device)
+        contents = {layer: zero.clone() for layer in self.content_layers if self.computes("content")}
         factor = scale * self.parts().get("content", 0.0)
         layers = {*pulls, *contents}
         for tile in share(tiles) if layers else ():
@@ -214,7 +218,7 @@ class TiledObjective(Objective):
                 (found,) = torch.autograd.grad([own[layer] for layer in wanted], crop, list(wanted.values()))
             tile.add(gradient, found)
         add_up([gradient, *contents.values()])
-        return contents
+        return {layer: value.to(pixels.dtype) for layer, value in contents.items()}
 
     @torch.no_grad()
     def _targets(self, tile: Tile) -> dict[Layer, Tensor]:

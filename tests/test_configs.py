@@ -9,6 +9,7 @@ import pytest
 import scipy.linalg
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nst_lightning import StyleTransfer, VGGFeatures, VGGSettings
 from nst_lightning.cli import main
@@ -37,6 +38,20 @@ def test_every_config_runs(config, monkeypatch, workdir):
     size = ["--data.size", "256"] if base else []  # a recipe's first scale is a quarter of it
     assert main(["fit", *base, "--config", str(config), *SMALL, *size, "--trainer.fast_dev_run", "true"]) == 0
     assert not (workdir / "logs").exists()
+
+
+@pytest.mark.parametrize("config", [path for path in CONFIGS if path.parent.name == "recipes"], ids=lambda path: path.stem)
+def test_every_recipe_gets_on(config, monkeypatch, workdir):
+    """If this fails, a recipe's optimiser throws the picture out in its first steps, as L-BFGS does on a bad scale."""
+    (workdir / "images").symlink_to(ROOT / "images")
+    words = ["--config", str(ROOT / "configs" / "transfer.yaml"), "--config", str(config), *SMALL]
+    size = ["--data.size", "64", "--model.scales", "none", "--model.content_layers", "relu2_1"]
+    layers = ["--model.style_layers", "{relu1_1: 1.0, relu2_1: 1.0, relu3_1: 1.0}"]
+    run = ["--trainer.max_steps", "12", "--log.every_n_steps", "1", "--trainer.enable_progress_bar", "false"]
+    assert main(["fit", *words, *size, *layers, *run]) == 0
+    (version,) = (workdir / "logs" / "transfer").iterdir()
+    totals = [event.value for event in EventAccumulator(str(version)).Reload().Scalars("loss/total")]
+    assert len(totals) == 12 and totals[-1] < totals[0] / 1.5, totals
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import lightning as L
@@ -26,12 +26,13 @@ from nst_lightning.command_line import NSTCommandLine
 from nst_lightning.errors import UsageError
 from nst_lightning.images import write_image
 from nst_lightning.initial import initial_image
+from nst_lightning.memory import peak_memory, reset_peak_memory
 from nst_lightning.module import StyleTransfer
 from nst_lightning.scales import Scale, schedule
 from nst_lightning.silence import silence
 from nst_lightning.study.distances import distances
 
-PROBE_STEPS = 5  # timed to choose the number of steps that fills the seconds of a cell
+PROBE_STEPS = 20  # at each scale, timed to choose the number of steps that fills the seconds of a cell
 POINTS = 250  # of a loss curve, about
 
 
@@ -162,7 +163,7 @@ def _fit(config: dict[str, Any], folder: Path, seconds: float | None) -> Outcome
         "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
         "init_args": {"save_dir": str(run), "name": "", "version": "", "default_hp_metric": False},
     }
-    _reset_peak_memory()
+    reset_peak_memory()
     curve = Curve()
     command_line = _run(config, folder, logger, [curve])
     module, pair = command_line.model, command_line.datamodule
@@ -186,7 +187,7 @@ def _run(config: dict[str, Any], folder: Path, logger: Any, callbacks: list[Call
 
 
 def steps_for(seconds: float, config: dict[str, Any], folder: Path) -> int:
-    """How many steps fill a time: a few at the final size are timed, smaller scales cost less by their pixels.
+    """How many steps fill a time: some are timed at every scale.
 
     Args:
         seconds: of the whole run, above 0.
@@ -196,34 +197,18 @@ def steps_for(seconds: float, config: dict[str, Any], folder: Path) -> int:
     Returns:
         1 or more.
     """
-    probe = config | {"output": str(folder / "probe.png"), "model": config["model"] | {"scales": "none"}}
-    curve = Curve()
-    _run(probe | {"trainer": config["trainer"] | {"max_steps": PROBE_STEPS}}, folder, False, [curve])
-    # the first steps are slower: memory is found, kernels are chosen
-    step = (curve.points[-1][1] - curve.points[1][1]) / (PROBE_STEPS - 2)
     data, given = config["data"], config["model"]["scales"]
     scales: Any = given if isinstance(given, str) else [Scale(**scale) for scale in given]
-    many = 100_000
+    many = 100_000  # for the share of each scale
     stages = schedule(scales, data["size"], (data["size"], data["size"]), many)
-    pixels = sum((stage.last - stage.first) * (stage.size / data["size"]) ** 2 for stage in stages) / many
-    return max(1, round(seconds / (step * pixels)))
-
-
-def _reset_peak_memory() -> None:
-    """Forget earlier cells' peak, where the system can (Linux)."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory() -> int:
-    """The most memory that this process (on a GPU: its tensors) has held since the last reset, in bytes."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    with contextlib.suppress(OSError, AttributeError):
-        status = Path("/proc/self/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024  # type: ignore[union-attr]
-    import resource  # not there on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    model = config["model"] | {"scales": [{"size": stage.size, "steps": 1} for stage in stages]}
+    trainer = config["trainer"] | {"max_steps": PROBE_STEPS * len(stages)}
+    curve = Curve()
+    _run(config | {"output": str(folder / "probe.png"), "model": model, "trainer": trainer}, folder, False, [curve])
+    times = [now[1] - before[1] for before, now in pairwise(curve.points)]
+    step = 0.0
+    for number, stage in enumerate(stages):
+        # the later half: by then memory is found and L-BFGS's history is full
+        steady = times[PROBE_STEPS * number + PROBE_STEPS // 2 : PROBE_STEPS * (number + 1) - 1]
+        step += median(steady) * (stage.last - stage.first) / many
+    return max(1, round(seconds / step))

@@ -59,7 +59,9 @@ def study(words: Sequence[str]) -> int:
     others = {name: values for name in ("rows", "columns") if (values := getattr(options, name)) is not None}
     if others and len(options.config) > 1:
         raise UsageError(f"--{next(iter(others))}: is for one study file, not {len(options.config)}")
-    plans = [Plan(path, flags, output, others) for path in options.config]
+    if options.seconds is not None and not 0 < options.seconds < float("inf"):
+        raise UsageError(f"--seconds {options.seconds}: give a number above 0")
+    plans = [Plan(path, flags, output, others, options.seconds) for path in options.config]
     names = [plan.name for plan in plans]
     for name in names:
         if names.count(name) > 1:
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{direction}", nargs="+", metavar="VALUE", help=f"Values in place of those of the file's {direction}."
         )
+    parser.add_argument("--seconds", type=float, help="Time of a cell, above 0, for studies that give every cell the same.")
     parser.add_argument("--output", default="logs/studies", help="Folder in which every study has one (logs/studies).")
     parser.add_argument("--report", metavar="FOLDER", help="Write one page about all the studies to FOLDER/index.html.")
     group = parser.add_argument_group("engine", "where the cells run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Plan:
         flags: of ``fit``, over the study's settings.
         output: folder of all studies.
         others: values in place of the file's, by ``rows`` and ``columns``.
+        seconds: in place of the file's, if it has some.
 
     Attributes:
         configs: the whole config of each cell, as plain values.
@@ -36,10 +38,19 @@ class Plan:
             reason unless all are so: what is wrong with it stands in its place in the figure.
     """
 
-    def __init__(self, path: str, flags: Sequence[str], output: Path, others: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        flags: Sequence[str],
+        output: Path,
+        others: Mapping[str, Sequence[str]],
+        seconds: float | None = None,
+    ) -> None:
         self.name = Path(path).stem
         self.folder = output / self.name
         self.study = with_values(read_study(path), others)
+        if seconds is not None and self.study.seconds is not None:
+            self.study = replace(self.study, seconds=seconds)
         self.rows, self.columns, self.cells = cells_of(self.study, path)
         words = [words_of(self.study, cell.settings, flags) for cell in self.cells]
         # the flags alone, so that what is wrong with them is not said of the file

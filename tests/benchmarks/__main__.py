@@ -2,6 +2,8 @@
 
 ``steps``: the program against a bare loop with the same work. ``roots``: the Wasserstein loss by one eigendecomposition
 against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/style-transfer-pytorch's schedule and objective.
+``breakdown``: where the time of a step goes. ``tiles``: time and memory from 256 to 4096 px. ``ranks``: two processes at
+one image. ``cells``: the engines of studies.
 """
 
 from __future__ import annotations
@@ -10,8 +12,6 @@ import argparse
 import json
 import logging
 import platform
-import resource
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import crowson, roots, steps
+from nst_lightning.memory import peak_memory
+from tests.benchmarks import breakdown, crowson, many, roots, steps, tiled
 
-PARTS = ("steps", "roots", "crowson")
+PARTS = ("steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells")
 
 
 def cpu_name() -> str:
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--ours_steps", type=int, default=crowson.STEPS, help="crowson: steps of ours")
     parser.add_argument("--crowson_steps", type=int, default=0, help="crowson: run that many of its steps, in proportion")
     parser.add_argument("--full", action="store_true", help="crowson: run all of its steps, about half an hour")
+    parser.add_argument("--tile_steps", type=int, default=3, help="tiles: steps at each size, 2 or more")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     args = parser.parse_args()
     if args.steps < steps.BLOCK or args.steps % steps.BLOCK:
@@ -128,11 +130,19 @@ def main() -> None:
     print(f"{found['cpu']}, {found['threads']} threads, torch {found['torch']}")
     if "steps" in args.parts:
         found["steps"] = run_steps(console, args, precisions)
+    if "breakdown" in args.parts:
+        found["breakdown"] = breakdown.report(console, args.sizes[-1], precisions[-1], args.steps)
     if "roots" in args.parts:
         found["roots"] = run_roots(console)
     if "crowson" in args.parts:
         found["crowson"] = run_crowson(console, args, precisions[-1])
-    found["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if "cells" in args.parts:
+        found["cells"] = many.report_cells(console, args.threads)
+    if "ranks" in args.parts:
+        found["ranks"] = many.report_ranks(console)
+    found["peak_bytes"] = peak_memory()
+    if "tiles" in args.parts:  # forgets the peak so far
+        found["tiles"] = tiled.report(console, precisions[-1], args.tile_steps, args.output.with_name("tiles.png"))
     args.output.parent.mkdir(parents=True, exist_ok=True)
     part = args.output.with_name(args.output.name + ".part")
     part.write_text(json.dumps(found, indent=1), encoding="utf-8")
