@@ -17,7 +17,7 @@ from nst_lightning.checks import check_sizes
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
 from nst_lightning.features import VGGFeatures, VGGSettings
-from nst_lightning.images import resize
+from nst_lightning.images import fit_size, resize
 from nst_lightning.initial import check_init, initial_image
 from nst_lightning.layers import layer_weights
 from nst_lightning.optimizers import OPTIMIZERS, carry_over, check_precision
@@ -30,6 +30,7 @@ from nst_lightning.weights import load_weights
 CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 SSIM_WINDOW = 11  # pixels; Wang et al. 2004
+COMPARED = 2048  # pixels, the longest side at which pictures are compared
 
 
 class StyleTransfer(L.LightningModule):
@@ -304,11 +305,14 @@ class StyleTransfer(L.LightningModule):
     def similarity(self) -> dict[str, Tensor]:
         """How near the result is to the content image: ``psnr`` in dB and ``ssim``, both higher when nearer.
 
-        SSIM (Wang et al. 2004) needs 11 pixels on each side and is left out below that. Empty without a content image.
+        SSIM (Wang et al. 2004) needs 11 pixels on each side and is left out below that. Above 2048 px both pictures are
+        shrunk to that: SSIM takes memory for some forty copies. Empty without a content image.
         """
         if self.pair.content_image is None:
             return {}
         result = self.result
+        height, width = int(result.shape[2]), int(result.shape[3])
+        result = resize(result, fit_size(height, width, min(max(height, width), COMPARED)))
         content = resize(self.pair.content_image, (int(result.shape[2]), int(result.shape[3]))).to(self.device)
         metrics = {"psnr": peak_signal_noise_ratio(result, content, data_range=1.0)}
         if min(result.shape[-2:]) > SSIM_WINDOW:

@@ -22,7 +22,7 @@ from nst_lightning.layers import Layer
 from nst_lightning.losses import variation_of_rows
 from nst_lightning.moments import Moments, pull, sums
 from nst_lightning.objective import Objective, Seen, sum_of
-from nst_lightning.ranks import add_up, share
+from nst_lightning.ranks import add_up, share, world
 from nst_lightning.regions import Regions
 from nst_lightning.tiles import Tile, grid
 
@@ -33,22 +33,63 @@ STRIP = 1 << 22  # values of the image that total variation looks at together
 
 
 class _Known(torch.autograd.Function):
-    """A value of the image whose gradient is known already, up to a factor."""
+    """A value of the image whose gradient is known already, up to a factor; may be carried back once."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, value: Tensor, gradient: Tensor, factor: float) -> Tensor:
+    def forward(ctx: Any, image: Tensor, value: Tensor, gradient: list[Tensor], factor: float) -> Tensor:
         ctx.gradient, ctx.factor = gradient, factor
         return value.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        return ctx.gradient * (grads[0] * ctx.factor), None, None, None
+        # handed over, not copied: at 4096 px each copy of the image has 200 MB
+        return ctx.gradient.pop().mul_(grads[0] * ctx.factor), None, None, None
+
+
+class _Sum:
+    """Gradients of crops, added up exactly where they overlap.
+
+    Args:
+        pixels: the image, ``(1, 3, H, W)``.
+        banded: whether crops come row by row of tiles and all of them here. Then only the rows that more may be added to
+            are kept in the wide type.
+    """
+
+    def __init__(self, pixels: Tensor, banded: bool) -> None:
+        self.banded = banded
+        self.sum = torch.zeros_like(pixels)
+        self.first = 0  # the band's first row
+        shape = (*pixels.shape[:2], 0 if banded else pixels.shape[2], pixels.shape[3])
+        self.band = torch.zeros(shape, dtype=EXACT, device=pixels.device)
+
+    def add(self, tile: Tile, crop: Tensor) -> None:
+        """Add the gradient of a tile's crop."""
+        if self.banded:
+            first, last = tile.rows.pieces[0]
+            if last > self.first + self.band.shape[2]:
+                self._settle(first)
+                more = self.band.new_zeros((*self.band.shape[:2], last - first - self.band.shape[2], self.band.shape[3]))
+                self.band = torch.cat([self.band, more], dim=2)
+        tile.add(self.band, crop, self.first)
+
+    def _settle(self, row: int) -> None:
+        """Round the rows above ``row``: nothing more comes to them."""
+        done = row - self.first
+        self.sum[:, :, self.first : row] = self.band[:, :, :done]
+        self.band, self.first = self.band[:, :, done:].clone(), row
+
+    def total(self) -> Tensor:
+        """The sum, over all processes."""
+        if not self.banded:
+            add_up([self.band])
+        self._settle(self.first + self.band.shape[2])
+        return self.sum
 
 
 class TiledObjective(Objective):
     """An :class:`Objective` that is computed whole, or from tiles with the same result.
 
-    From tiles, ``loss`` and ``total`` have a gradient, the other terms their values only.
+    From tiles only ``loss`` has a gradient, for one backward pass; the terms have their values.
 
     Attributes:
         tile: the sides of a tile in pixels; None: the whole image at once. May be changed at any time.
@@ -60,10 +101,11 @@ class TiledObjective(Objective):
     content_limit: float = float("inf")
     _content: Tensor | None = None
 
-    def tiles(self, image: Tensor) -> list[Tile]:
-        """The tiles of a picture ``(1, 3, H, W)``."""
+    def tiles(self, image: Tensor, deepest: Layer | None = None) -> list[Tile]:
+        """The tiles of a picture ``(1, 3, H, W)``, with crops for the whole network or only down to ``deepest``."""
         shape = (int(image.shape[2]), int(image.shape[3]))
-        return grid(shape, self.tile, self.features.layers, self.features.settings.padding == "circular")
+        layers = [layer for layer in self.features.layers if deepest is None or layer <= deepest]
+        return grid(shape, self.tile, layers, self.features.settings.padding == "circular")
 
     # ---- targets -----------------------------------------------------------------------------------------------------
 
@@ -144,24 +186,22 @@ class TiledObjective(Objective):
         pixels = image.detach()
         # of `loss` times this number, as it is optimised: in half precision the plain gradient of a pixel would be 0
         scale = float(image.numel())
-        gradient = torch.zeros_like(pixels, dtype=EXACT)
-        styles, pulls = self._style_from(pixels, step, tiles, scale)
-        contents = self._gradient_from(pixels, tiles, pulls, scale, gradient)
+        styles, pulls = self._style_from(pixels, step, scale)
+        contents, gradient = self._gradient_from(pixels, tiles, pulls, scale)
         tv = self._variation(pixels, scale, gradient) if self.weights["tv"] > 0 else None
-        gradient = gradient.to(pixels.dtype)
         terms = {name: value.detach() for name, value in self.combine(contents, styles, tv).items()}
-        whole = sum(self.weights[name] for name in self.parts())
-        for name, factor in (("loss", 1.0), ("total", whole)):
-            terms[name] = _Known.apply(image, terms[name], gradient, factor / scale)
+        if torch.is_grad_enabled() and image.requires_grad:
+            terms["loss"] = _Known.apply(image, terms["loss"], [gradient], 1.0 / scale)
         return terms
 
     def _style_from(
-        self, pixels: Tensor, step: int, tiles: Sequence[Tile], scale: float
+        self, pixels: Tensor, step: int, scale: float
     ) -> tuple[dict[Layer, Tensor], dict[Layer, list[tuple[int, Tensor, Tensor]]]]:
         """The first pass: the style loss at each layer, and for each region of it ∂L/∂μ / N and ∂L/∂S / N."""
         if not self.style_targets:
             return {}, {}
-        seen = self._sum(pixels, self.regions, self.style_targets, tiles)
+        # any division gives the same moments; the style layers' needs less overlap than the content layers'
+        seen = self._sum(pixels, self.regions, self.style_targets, self.tiles(pixels, max(self.style_targets)))
         leaves = [one["moments"] for regions in seen.values() for one in regions if one]
         inputs = [part.requires_grad_() for leaf in leaves for part in (leaf.mean, leaf.second)]
         with torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
@@ -186,18 +226,18 @@ class TiledObjective(Objective):
         tiles: Sequence[Tile],
         pulls: Mapping[Layer, Sequence[tuple[int, Tensor, Tensor]]],
         scale: float,
-        gradient: Tensor,
-    ) -> dict[Layer, Tensor]:
-        """The second pass: adds to the gradient, and returns the content loss at each layer."""
+    ) -> tuple[dict[Layer, Tensor], Tensor]:
+        """The second pass: the content loss at each layer, and the gradient."""
         zero = torch.zeros((), dtype=EXACT, device=pixels.device)
         contents = {layer: zero.clone() for layer in self.content_layers if self.computes("content")}
         factor = scale * self.parts().get("content", 0.0)
         layers = {*pulls, *contents}
+        gradient = _Sum(pixels, banded=world() == 1 and self.features.settings.padding != "circular")
         for tile in share(tiles) if layers else ():
             with torch.enable_grad():
                 crop = tile.crop(pixels).requires_grad_()
                 features = self.features(crop, tile.seams)
-                own = {layer: tile.seen(features[layer], layer.pools_before) for layer in layers}
+            own = {layer: tile.seen(features[layer].detach(), layer.pools_before) for layer in layers}
             targets = self._targets(tile)
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
                 wanted: dict[Layer, Tensor] = {}
@@ -213,12 +253,16 @@ class TiledObjective(Objective):
                         contents[layer] += difference.square().sum() / count
                         weight = 2 * factor * self.content_layers[layer] / count
                         grads.append(difference.mul_(weight).to(part.dtype))
-                    wanted[layer] = sum_of(grads) if grads else torch.zeros_like(part)
+                    # in the memory format of the features: autograd's own, of a slice, is another, and many times slower
+                    wanted[layer] = torch.zeros_like(features[layer])
+                    if grads:
+                        tile.seen(wanted[layer], layer.pools_before).copy_(sum_of(grads))
+                del own, targets, part, grads
             with torch.autocast(pixels.device.type, enabled=False):
-                (found,) = torch.autograd.grad([own[layer] for layer in wanted], crop, list(wanted.values()))
-            tile.add(gradient, found)
-        add_up([gradient, *contents.values()])
-        return {layer: value.to(pixels.dtype) for layer, value in contents.items()}
+                (found,) = torch.autograd.grad([features.pop(layer) for layer in wanted], crop, list(wanted.values()))
+            gradient.add(tile, found)
+        add_up(contents.values())
+        return {layer: value.to(pixels.dtype) for layer, value in contents.items()}, gradient.total()
 
     @torch.no_grad()
     def _targets(self, tile: Tile) -> dict[Layer, Tensor]:

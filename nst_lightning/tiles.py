@@ -105,13 +105,15 @@ class Tile(NamedTuple):
         rows = torch.cat([image[:, :, first:last] for first, last in self.rows.pieces], dim=2)
         return torch.cat([rows[..., first:last] for first, last in self.columns.pieces], dim=3)
 
-    def add(self, image: Tensor, crop: Tensor) -> None:
-        """Add values of the crop to the image's where they lie."""
+    def add(self, image: Tensor, crop: Tensor, above: int = 0) -> None:
+        """Add values of the crop to the image's where they lie; ``above`` lines of the picture are not in ``image``."""
         top = 0
         for first, last in self.rows.pieces:
             left = 0
             for start, stop in self.columns.pieces:
-                image[:, :, first:last, start:stop] += crop[:, :, top : top + last - first, left : left + stop - start]
+                image[:, :, first - above : last - above, start:stop] += crop[
+                    :, :, top : top + last - first, left : left + stop - start
+                ]
                 left += stop - start
             top += last - first
 
