@@ -243,7 +243,8 @@ class StyleTransfer(L.LightningModule):
     def _begin(self, stage: Stage) -> None:
         """Compute what the image is compared with at this scale."""
         self.stage = stage
-        self._last_good = self.image.detach().clone()
+        # to be shown, not to go on from: half the memory
+        self._last_good = self.image.detach().half()
         terms, pair = self._terms(self.pair), self.pair
         content = pair.content_at(stage.shape) if "content" in terms else None
         styles = pair.styles_at(stage.size) if "style" in terms else []
@@ -278,6 +279,8 @@ class StyleTransfer(L.LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""
+        if self.trainer.accumulate_grad_batches == 1:
+            self.image.grad = None  # Lightning lets it live until the next one is there
         work = partial(super().optimizer_step, *args, **kwargs)
         self.tiling.survive(work, lambda: self.image, self.global_step)
         with torch.no_grad():

@@ -17,6 +17,7 @@ from nst_lightning.tiled import TiledObjective
 
 TileSize = Literal["auto", "none"] | int
 KEPT = 0.25  # of the memory a step may take: the content image's features, if they are kept whole
+KEPT_BESIDE = 128 << 20  # bytes, the same beside tiles of a given size: who gives one has little memory
 
 
 def check_tile(tile: object) -> None:
@@ -79,6 +80,7 @@ class Tiling:
         tile: int | None
         if isinstance(self.asked, int):
             tile = self.asked
+            self.objective.content_limit = min(self.objective.content_limit, KEPT_BESIDE)
         else:
             each = bytes_per_pixel(network.layers, network.wanted, network.dtype_for(image).itemsize)
             tile = largest_tile(shape, network.layers, each, available)
