@@ -1,7 +1,8 @@
-"""What every test shares: two threads, small real pictures, a folder of its own to run in."""
+"""What every test shares: two threads in all, small real pictures, a folder of its own to run in."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ IMAGES = Path(__file__).parents[1] / "images"
 
 @pytest.fixture(autouse=True, scope="session")
 def two_threads():
-    torch.set_num_threads(2)
+    """Two threads, or with pytest-xdist one for each of its workers; the processes that tests start inherit the number."""
+    threads = max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -148,6 +148,29 @@ def test_a_study_of_one_cell_is_a_plain_run(workdir, base):
     assert row["cell"] == "one" and row["steps"] == "2.0"
 
 
+def test_cells_of_equal_time(workdir, base):
+    """Fails if the steps chosen to fill a time are not those of the run, or cannot be run again."""
+    columns = {"setting": "model.style_loss", "values": ["gram", "wasserstein"]}
+    study = write(workdir / "times.yaml", title="T", base=base, columns=columns, seconds=0.5)
+    assert run("--config", study) == 0
+    for row in rows_of(workdir / "logs" / "studies" / "times"):
+        config = yaml.safe_load((workdir / "logs/studies/times/cells" / row["cell"] / "config.yaml").read_text())
+        assert config["trainer"]["max_steps"] == float(row["steps"]) >= 1
+
+
+def test_difference_of_two_noises(workdir, base):
+    """Fails if the row of differences is missing, or shows other pictures than the first and the last."""
+    seeds = {"setting": "seed_everything", "values": [0, 1]}
+    words = {"title": "T", "base": base, "rows": seeds, "show": ["start", "result"]}
+    heights = {}
+    for name, change in (("plain", {}), ("differences", {"difference": "rows"})):
+        assert run("--config", write(workdir / f"{name}.yaml", **words, **change), "--model.init", "noise") == 0
+        heights[name] = Image.open(workdir / "logs" / "studies" / name / "figure.png").height
+    assert heights["differences"] > heights["plain"]
+    starts = [np.asarray(Image.open(p)) for p in sorted((workdir / "logs/studies/plain/cells").glob("*/start.png"))]
+    assert len(starts) == 2 and not np.array_equal(*starts)
+
+
 # ---- stopped and started again ---------------------------------------------------------------------------------------
 
 
