@@ -13,6 +13,8 @@ from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError
 from nst_lightning.silence import silence
 from nst_lightning.study.command import study
 
+COMMANDS = ("fit", "study")
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -28,6 +30,10 @@ def main(args: Sequence[str] | None = None) -> int:
         with silence():
             if words[:1] == ["study"]:
                 return study(words[1:])
+            if words and words[0] not in COMMANDS and not words[0].startswith("-"):
+                raise UsageError(
+                    f"{words[0]}: no such command{nearest(words[0], COMMANDS)}; there are {', '.join(COMMANDS)}"
+                )
             command_line = NSTCommandLine(words)
     except UsageError as error:
         print(f"error: {error.message}", file=sys.stderr)

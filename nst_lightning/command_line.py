@@ -22,7 +22,8 @@ from nst_lightning.module import StyleTransfer
 from nst_lightning.optimizers import check_precision, choose_precision
 
 DESCRIPTION = """Neural style transfer by optimisation. With two pictures and nothing else:
-python -m nst_lightning fit photo.jpg painting.jpg --output out.png"""
+python -m nst_lightning fit photo.jpg painting.jpg --output out.png
+For a grid of runs: python -m nst_lightning study --help"""
 TRAINER_DEFAULTS = {
     "max_steps": 180,
     "max_epochs": -1,

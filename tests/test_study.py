@@ -271,3 +271,9 @@ def test_a_file_that_is_no_study(workdir, capsys, content, said):
     assert run("--config", "s.yaml") == 2
     error = capsys.readouterr().err
     assert "--config s.yaml" in error and said in error and error.count("\n") == 1
+
+
+def test_a_command_that_does_not_exist(capsys):
+    """Fails if a misspelt command ends in the help of another."""
+    assert main(["studdy"]) == 2
+    assert capsys.readouterr().err == "error: studdy: no such command; give fit or study\n"
