@@ -31,9 +31,7 @@ def main(args: Sequence[str] | None = None) -> int:
             if words[:1] == ["study"]:
                 return study(words[1:])
             if words and words[0] not in COMMANDS and not words[0].startswith("-"):
-                raise UsageError(
-                    f"{words[0]}: no such command{nearest(words[0], COMMANDS)}; there are {', '.join(COMMANDS)}"
-                )
+                raise UsageError(f"{words[0]}: no such command; give {' or '.join(COMMANDS)}")
             command_line = NSTCommandLine(words)
     except UsageError as error:
         print(f"error: {error.message}", file=sys.stderr)
