@@ -57,7 +57,7 @@ def seconds_of(steps: int, *flags: str) -> float:
         command = [sys.executable, "-m", "nst_lightning", "fit", *words, *quiet, *flags]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-    found = re.search(r"· ([\d.]+) s", done.stdout)
+    found = re.search(r"· ([\d.]+) s\b", done.stdout)
     assert found, done.stdout
     return float(found.group(1))
 
