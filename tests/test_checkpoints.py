@@ -98,18 +98,14 @@ def test_killed_twenty_times(workdir, pictures):
     chance = random.Random(0)
     kills = 0
     reached = []
+    runs = workdir / "logs" / "transfer"
     while kills < 20:
-        there = list((workdir / "logs" / "transfer").rglob("*.ckpt"))
+        there = set(runs.rglob("*.ckpt"))
         resume = ["--ckpt_path=logs/transfer"] if there else []
+        early = chance.random() < 0.2  # before the first step; the others in the middle
         process = subprocess.Popen([*command, *resume, "--output=killed.png"], stdout=subprocess.DEVNULL)
-        # some before the first step, most in the middle
-        begun = set((workdir / "logs" / "transfer").glob("version_*/checkpoints/*"))
-        while (
-            process.poll() is None
-            and chance.random() < 0.9
-            and not (set((workdir / "logs" / "transfer").glob("version_*/checkpoints/*")) - begun)
-        ):
-            time.sleep(0.05)
+        while not early and process.poll() is None and not set(runs.rglob("*.ckpt")) - there:
+            time.sleep(0.02)
         time.sleep(chance.random())
         assert process.poll() is None, f"ended before it was killed 20 times: give more steps (kill {kills})"
         process.kill()

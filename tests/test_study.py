@@ -106,6 +106,7 @@ def test_figure_table_and_page(done):
         numbers = ("total", "content", "style", "psnr", "ssim", "style_distance", "content_distance", "seconds")
         assert all(np.isfinite(float(row[name])) for name in (*numbers, "peak_memory_mib")), row
         assert row["steps"] == "3.0" and not row["error"]
+        assert row["data.size"] == "32" and row["model.features.arch"] == "vgg16", "a setting is missing"
         weight = float(row["model.style_weight"])
         total = float(row["content"]) + weight * float(row["style"])
         assert float(row["total"]) == pytest.approx(total, rel=1e-4), "the losses are not of this cell"

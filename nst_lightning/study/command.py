@@ -143,7 +143,7 @@ def _run(plan: Plan, engine: Engine) -> Results:
     results = Results(plan.name, plan.study, plan.rows, plan.columns, plan.cells, plan.configs, outcomes)
     figure = _png(results.figure())
     _write(plan.folder / "figure.png", figure)
-    write_table(plan.folder / "table.csv", results.table())
+    write_table(plan.folder / "table.csv", results.table(everything=True))
     _write(plan.folder / "index.html", page(plan.study.title, [results.section(figure)]).encode())
     failed = sum(outcome.error is not None for outcome in outcomes)
     ending = f" · {failed} failed" if failed else ""

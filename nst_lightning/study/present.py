@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from nst_lightning.callbacks import flatten
 from nst_lightning.images import ImageError, fit_size, read_image, resize, to_pil
 from nst_lightning.study.cells import Outcome
 from nst_lightning.study.figure import Label, Panel, contact_sheet, difference
@@ -59,8 +60,10 @@ class Results:
         self.rows, self.columns = rows, columns
         self.cells, self.configs, self.outcomes = cells, configs, outcomes
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self, everything: bool = False) -> list[dict[str, Any]]:
         """One row for each cell: its name, what sets it apart, and what was measured (None where there is nothing).
+
+        With ``everything`` all its other settings follow.
 
         ``seconds_to_worst`` is the time a cell took to reach the final loss of the worst one: with one objective for all
         cells the fair comparison of their speed.
@@ -77,7 +80,15 @@ class Results:
             row |= {name: measured.get(name) for name in MEASURED}
             table.append(row | {"error": outcome.error})
         used = [name for name in table[0] if name not in MEASURED or any(row[name] is not None for row in table)]
-        return [{name: row[name] for name in used} for row in table]
+        table = [{name: row[name] for name in used} for row in table]
+        if everything:
+            others = [
+                flatten(outcome.config or config) for outcome, config in zip(self.outcomes, self.configs, strict=True)
+            ]
+            others = [{name.replace("/", "."): value for name, value in one.items()} for one in others]
+            names = list(dict.fromkeys(name for one in others for name in one if name not in table[0]))
+            table = [row | {name: one.get(name) for name in names} for row, one in zip(table, others, strict=True)]
+        return table
 
     def figure(self) -> Image.Image:
         """The labelled contact sheet, with the input pictures at its edges."""
