@@ -197,7 +197,7 @@ class RayCluster:
         thread.join(ANSWER)
         if thread.is_alive() or failed:
             why = reason(failed[0]) if failed else f"nothing in {ANSWER:.0f} s"
-            expected = f"no Ray cluster answers there ({why}); start one with `ray start --head`"
+            expected = f"no Ray cluster answers there ({why}); is RAY_AUTH_MODE=token set, and the head's token here?"
             raise BadArgument("engine.address", address, expected)
 
     def map(self, function: Function, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
