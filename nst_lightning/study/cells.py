@@ -21,6 +21,7 @@ import lightning as L
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.command_line import NSTCommandLine
 from nst_lightning.errors import UsageError
@@ -111,6 +112,8 @@ def run_cell(job: Job) -> Outcome:
             return _fit(stack.enter_context(_unpacked(job, folder)), folder, job.seconds)
     except UsageError as error:
         return Outcome(error=error.message)
+    except SIGTERMException:  # ends the study too
+        raise
     except SystemExit as stop:
         if stop.code == 130:  # Ctrl-C ends the study, not the cell
             raise KeyboardInterrupt from stop
