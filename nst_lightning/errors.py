@@ -46,6 +46,10 @@ class NonFiniteLoss(RuntimeError):
         )
 
 
+class SharedOutOfMemory(MemoryError):
+    """Memory ran out in one of several processes, and all of them stopped at the same place."""
+
+
 class LostProcess(RuntimeError):
     """Another process of the run ended or does not answer."""
 

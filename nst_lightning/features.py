@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from nst_lightning.errors import BadArgument
 from nst_lightning.images import read_image
 from nst_lightning.layers import Layer, layers_of
-from nst_lightning.weights import CALIBRATION, load_weights
+from nst_lightning.padding import pad
+from nst_lightning.weights import CALIBRATION, Weights, load_weights
 
 Arch = Literal["vgg11", "vgg13", "vgg16", "vgg19"]
 Preprocessing = Literal["auto", "imagenet", "caffe"]
@@ -115,26 +117,34 @@ class VGGFeatures(nn.Module):
     @torch.no_grad()
     def _calibrate(self) -> None:
         """Rescale every convolution to a mean activation of 1 after its ReLU."""
-        pictures = [self._normalize(read_image(path).rgb[None]) for path in CALIBRATION]
         before = 1.0
+        weights = load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
+        for number, scale in enumerate(_scales(weights, max(self.wanted), self.settings), start=1):
+            # its input is `before` times what it was trained on
+            getattr(self, f"kernel_{number}").mul_(scale / before)
+            getattr(self, f"bias_{number}").mul_(scale)
+            before = scale
+
+    def activations(self, pictures: Iterable[Tensor]) -> Iterator[float]:
+        """The mean of each convolution's output after its ReLU over some pictures, one layer after the other.
+
+        Args:
+            pictures: ``(1, 3, H, W)`` each, as for ``forward``.
+        """
+        found = [self._normalize(picture) for picture in pictures]
         for layer in self.layers:
             if layer.kind == "conv":
                 kernel, bias = getattr(self, f"kernel_{layer.count}"), getattr(self, f"bias_{layer.count}")
-                kernel.div_(before)  # its input is `before` times what it was trained on
-                pictures = [self._convolve(picture, kernel, bias, layer) for picture in pictures]
-                mean = sum(picture.relu().mean().item() for picture in pictures) / len(pictures)
-                before = 1 / (mean + 1e-12)
-                kernel.mul_(before)
-                bias.mul_(before)
-                pictures = [picture.mul_(before) for picture in pictures]
+                found = [self._convolve(picture, kernel, bias, layer) for picture in found]
+                yield sum(picture.relu().mean().item() for picture in found) / len(found)
             else:
-                pictures = [F.relu(picture) if layer.kind == "relu" else self._pool(picture) for picture in pictures]
+                found = [F.relu(picture) if layer.kind == "relu" else self._pool(picture) for picture in found]
 
     def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor, layer: Layer) -> Tensor:
         mode = self.settings.padding
         if mode == "zeros" or (layer.count > 1 and mode != "circular"):
             return F.conv2d(x, kernel, bias, padding=1)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), kernel, bias)
+        return F.conv2d(pad(x, (1, 1, 1, 1), mode), kernel, bias)
 
     def _pool(self, x: Tensor) -> Tensor:
         """Halve the size. The factors keep the activations' scale (crowsonkb/style-transfer-pytorch)."""
@@ -187,6 +197,20 @@ class VGGFeatures(nn.Module):
                 if layer in self.wanted:
                     features[layer] = x
         return features
+
+
+@lru_cache(maxsize=16)  # the cells of a study share it
+def _scales(weights: Weights, deepest: Layer, settings: VGGSettings) -> tuple[float, ...]:
+    """By what each convolution's activations are multiplied, so that their mean over the calibration pictures is 1.
+
+    Args:
+        weights: those of the settings; read again, they have other scales.
+        deepest: as far as the network goes.
+        settings: of the network.
+    """
+    network = VGGFeatures([deepest], replace(settings, scale="raw"))
+    pictures = [read_image(path).rgb[None] for path in CALIBRATION]
+    return tuple(1 / (mean + 1e-12) for mean in network.activations(pictures))
 
 
 def _close_seams(x: Tensor, seams: tuple[int, int]) -> Tensor:

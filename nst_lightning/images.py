@@ -243,6 +243,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
+def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a whole file atomically, see :func:`atomic_write`."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
 def write_image(image: Tensor, path: str | os.PathLike[str], alpha: Tensor | None = None, bits: int = 8) -> None:
     """Write a picture atomically, in the format that the ending names.
 

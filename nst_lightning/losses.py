@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nst_lightning.moments import Moments, moments
+from nst_lightning.padding import pad
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def variation_of_rows(rows: Tensor, height: int, top: bool, bottom: bool) -> Ten
         top: whether they are its first.
         bottom: whether they are its last.
     """
-    x = F.pad(rows, (1, 1, int(top), int(bottom)), mode="replicate")
+    x = pad(rows, (1, 1, int(top), int(bottom)), "replicate")
     inner = x[:, :, int(top) :]
     across = (inner[..., :-1, 2:] - inner[..., :-1, 1:-1]).square().sum()
     down = (inner[..., 1:, 1:-1] - inner[..., :-1, 1:-1]).square().sum()

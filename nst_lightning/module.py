@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -11,17 +13,20 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from nst_lightning.averages import RunningAverage
 from nst_lightning.checks import check_sizes
+from nst_lightning.compilation import Compilation
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
 from nst_lightning.features import VGGFeatures, VGGSettings
-from nst_lightning.images import fit_size, resize
+from nst_lightning.guard import Guard
+from nst_lightning.images import resize
 from nst_lightning.initial import check_init, initial_image
 from nst_lightning.layers import layer_weights
 from nst_lightning.optimizers import OPTIMIZERS, carry_over, check_precision
 from nst_lightning.scales import Scale, Stage, schedule
+from nst_lightning.similarity import similarity
 from nst_lightning.style_losses import make_style_losses
 from nst_lightning.tiled import TiledObjective
 from nst_lightning.tiling import Tiling, check_losses, check_tile
@@ -29,8 +34,6 @@ from nst_lightning.weights import load_weights
 
 CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
-SSIM_WINDOW = 11  # pixels; Wang et al. 2004
-COMPARED = 2048  # pixels, the longest side at which pictures are compared
 
 
 class StyleTransfer(L.LightningModule):
@@ -61,6 +64,8 @@ class StyleTransfer(L.LightningModule):
         tile: for large pictures: the step is computed from tiles, with the same result in the memory of one tile. `auto`
             (the largest tiles that fit the free memory; the whole image where that fits), the sides of a tile in pixels,
             or `none`. Unless `none`, a run that is out of memory goes on with smaller tiles.
+        compile: let torch.compile make the objective faster (CUDA graphs on a GPU) at the scales where that pays; a line
+            for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
         optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
         features: the frozen network.
 
@@ -85,6 +90,7 @@ class StyleTransfer(L.LightningModule):
         average_decay: float = 0.9,
         init: str = "content",
         tile: Literal["auto", "none"] | int = "auto",
+        compile: bool = False,
         optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "adam",
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
@@ -112,13 +118,12 @@ class StyleTransfer(L.LightningModule):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
         check_tile(tile)
         self.tile = tile
-        self.average_decay = average_decay
+        self.compiles = compile
         self.init = init
         self.optimizer = optimizer
         self.register_parameter("image", None)
         self.stage: Stage | None = None
-        self._average: Tensor | None = None
-        self._averaged = 0
+        self.average = RunningAverage(average_decay)
         self.save_hyperparameters(logger=False)
         self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
         if not isinstance(self.scales, str):
@@ -185,6 +190,7 @@ class StyleTransfer(L.LightningModule):
                 weights=self.weights,
             )
             self.tiling = Tiling(self.tile, self.objective)
+            self.compilation = Compilation(self.compiles, self.objective)
         if self.image is None:
             image = initial_image(self.init, self.pair, self.stages[0].shape)
             self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
@@ -194,14 +200,14 @@ class StyleTransfer(L.LightningModule):
         saved = checkpoint["state_dict"]["image"]
         if self.image is None or self.image.shape != saved.shape:
             self.image = nn.Parameter(torch.zeros_like(saved))
-
-        if "average" in checkpoint:
-            self._average, self._averaged = checkpoint["average"]["value"], checkpoint["average"]["steps"]
+        self.average.load(checkpoint.get("average", {}))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running average goes along: without it a resumed run would have another result."""
-        if self._average is not None:
-            checkpoint["average"] = {"value": self._average, "steps": self._averaged}
+        if self.stage is not None:  # in a run: a checkpoint of an image that is no number would replace a good one
+            with self._last_good_on_error():
+                self._guard.check()
+        checkpoint["average"] = self.average.state()
 
     def configure_optimizers(self) -> Optimizer:
         return self.make_optimizer([self.image])
@@ -220,8 +226,7 @@ class StyleTransfer(L.LightningModule):
         if shape not in shapes:
             expected = f"the checkpoint's image is of none of this run's sizes, {', '.join(map(str, shapes))}"
             raise BadArgument("ckpt_path", f"{shape[0]} x {shape[1]}", expected)
-        if self._average is not None:
-            self._average = self._average.to(self.device)
+        self.average.to(self.device)
         self._begin(shapes[shape])
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -235,16 +240,15 @@ class StyleTransfer(L.LightningModule):
     def _resize(self, shape: tuple[int, int]) -> None:
         """Go on with the result so far at another size, the optimiser's state carried over."""
         old, optimizer = self.image, self.trainer.optimizers[0]
-        self.image = nn.Parameter(resize(self._iterate(), shape).contiguous())
-        self._average, self._averaged = None, 0
+        self.image = nn.Parameter(resize(self.average.read(self.image), shape).contiguous())
+        self.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
         carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
 
     def _begin(self, stage: Stage) -> None:
         """Compute what the image is compared with at this scale."""
         self.stage = stage
-        # to be shown, not to go on from: half the memory
-        self._last_good = self.image.detach().half()
+        self._guard = Guard(self.image)
         terms, pair = self._terms(self.pair), self.pair
         content = pair.content_at(stage.shape) if "content" in terms else None
         styles = pair.styles_at(stage.size) if "style" in terms else []
@@ -256,6 +260,7 @@ class StyleTransfer(L.LightningModule):
             self.tiling.choose(self.image)
             work = partial(self.objective.set_targets, content, styles, regions)
             self.tiling.survive(work, lambda: self.image, self.global_step)
+            self.compilation.choose(self.image, stage.last - self.global_step)
 
     # ---- each step ---------------------------------------------------------------------------------------------------
 
@@ -268,14 +273,21 @@ class StyleTransfer(L.LightningModule):
         Raises:
             NonFiniteLoss: if the objective is no number; the image is then the last one for which it was.
         """
-        losses = self.objective(self.image, self.global_step)
-        if not torch.isfinite(losses["total"]):
-            with torch.no_grad():
-                self.image.copy_(self._last_good)
-            self._average = None
-            raise NonFiniteLoss(self.global_step)
-        self._last_good.copy_(self.image.detach())
+        losses = self.compilation(self.image, self.global_step)
+        assert self.stage is not None
+        with self._last_good_on_error():
+            self._guard.see(self.image, losses["total"], self.global_step, last=self.global_step + 1 >= self.stage.last)
         return {**losses, "loss": losses["loss"] * self.image.numel()}
+
+    @contextlib.contextmanager
+    def _last_good_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except NonFiniteLoss:
+            with torch.no_grad():
+                self.image.copy_(self._guard.image)
+            self.average.restart()
+            raise
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""
@@ -286,43 +298,18 @@ class StyleTransfer(L.LightningModule):
         with torch.no_grad():
             if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)
-            if self.average_decay > 0:
-                if self._average is None:
-                    self._average, self._averaged = torch.zeros_like(self.image), 0
-                self._average.lerp_(self.image, 1 - self.average_decay)
-                self._averaged += 1
+        self.average.add(self.image)
 
     # ---- the result --------------------------------------------------------------------------------------------------
-
-    def _iterate(self) -> Tensor:
-        """The image, or the bias-corrected average of those of this scale: v / (1 − dⁿ)."""
-        if self._average is None:
-            return self.image.detach()
-        return self._average / (1 - self.average_decay**self._averaged)
 
     @property
     def result(self) -> Tensor:
         """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the scale of the step."""
-        return self.pair.finish(self._iterate().clamp(0, 1))
+        return self.pair.finish(self.average.read(self.image).clamp(0, 1))
 
     def similarity(self) -> dict[str, Tensor]:
-        """How near the result is to the content image: ``psnr`` in dB and ``ssim``, both higher when nearer.
-
-        SSIM (Wang et al. 2004) needs 11 pixels on each side and is left out below that. Above 2048 px both pictures are
-        shrunk to that: SSIM takes memory for some forty copies. Empty without a content image.
-        """
-        if self.pair.content_image is None:
-            return {}
-        result = self.result
-        height, width = int(result.shape[2]), int(result.shape[3])
-        result = resize(result, fit_size(height, width, min(max(height, width), COMPARED)))
-        content = resize(self.pair.content_image, (int(result.shape[2]), int(result.shape[3]))).to(self.device)
-        metrics = {"psnr": peak_signal_noise_ratio(result, content, data_range=1.0)}
-        if min(result.shape[-2:]) > SSIM_WINDOW:
-            ssim = structural_similarity_index_measure(result, content, data_range=1.0, kernel_size=SSIM_WINDOW)
-            assert isinstance(ssim, Tensor)
-            metrics["ssim"] = ssim
-        return metrics
+        """How near the result is to the content image: :func:`nst_lightning.similarity.similarity`."""
+        return similarity(self.result, self.pair.content_image)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Compare the result with the content image, on the Trainer's validation clock."""

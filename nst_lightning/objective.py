@@ -99,12 +99,12 @@ class Objective(nn.Module):
         weights, masses = (None, [whole]) if regions is None else regions.at((features.shape[2], features.shape[3]))
         found: list[Seen] = []
         for number, mass in enumerate(masses):
-            one = None if weights is None else weights[number]
             seen: Seen = {}
             if mass > 0 and "moments" in self.sees:
-                seen["moments"] = moments(features, one, mass)
+                seen["moments"] = moments(features, None if weights is None else weights[number], mass)
             if mass > 0 and "features" in self.sees:
-                seen["features"] = select(features, one)
+                size = (features.shape[2], features.shape[3])
+                seen["features"] = select(features, None if regions is None else regions.positions(size)[number])
             found.append(seen)
         return found
 
@@ -189,13 +189,13 @@ def _together(sees: str, found: Sequence[tuple[Seen, float]]) -> Any:
     return torch.cat([part[pick.to(part.device)] for part, pick in zip(parts, picks, strict=True)])
 
 
-def select(features: Tensor, weights: Tensor | None) -> Tensor:
-    """The positions that belong to a region, ``(N, C)`` in float32: those that count more than half of the most.
+def select(features: Tensor, positions: Tensor | None) -> Tensor:
+    """The features of some positions, ``(N, C)`` in float32.
 
     Args:
         features: ``(1, C, H, W)``.
-        weights: ``(H, W)``, or None for all positions.
+        positions: ``(N,)``, counted row by row, or None for all.
     """
     matrix = flatten(features)
     matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
-    return matrix if weights is None else matrix[weights.flatten() > weights.max() / 2]
+    return matrix if positions is None else matrix[positions]

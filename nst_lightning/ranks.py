@@ -6,7 +6,8 @@ before they are used, so all have the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -15,7 +16,8 @@ import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor
 
-from nst_lightning.errors import LostProcess
+from nst_lightning.errors import LostProcess, SharedOutOfMemory
+from nst_lightning.memory import is_out_of_memory
 
 Item = TypeVar("Item")
 TIMEOUT = timedelta(seconds=30)  # a process that died would be waited for half an hour by default
@@ -45,9 +47,14 @@ def world() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """The number of this process among them."""
+    return dist.get_rank() if world() > 1 else 0
+
+
 def share(items: Sequence[Item]) -> Sequence[Item]:
     """Those of a list that this process works on."""
-    return items[dist.get_rank() :: world()] if world() > 1 else items
+    return items[rank() :: world()] if world() > 1 else items
 
 
 def add_up(values: Iterable[Tensor]) -> None:
@@ -62,6 +69,33 @@ def add_up(values: Iterable[Tensor]) -> None:
                 dist.all_reduce(value)
             except RuntimeError as error:
                 raise LostProcess from error
+
+
+@contextlib.contextmanager
+def together(device: torch.device) -> Iterator[None]:
+    """Inside, each process works for itself; where memory runs out in one of them, the work ends in all.
+
+    Without it the others would wait in the next sum for the one that failed.
+
+    Args:
+        device: of the work.
+
+    Raises:
+        SharedOutOfMemory: in every process, at the end of the work, with several processes.
+        LostProcess: see :func:`add_up`.
+    """
+    out = False
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if world() == 1 or not is_out_of_memory(error):
+            raise
+        out = True
+    if world() > 1:
+        failed = torch.tensor(float(out), device=device)
+        add_up([failed])
+        if failed > 0:
+            raise SharedOutOfMemory
 
 
 def agree(value: int, device: torch.device) -> int:

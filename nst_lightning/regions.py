@@ -80,6 +80,7 @@ class Regions:
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights
         self._known: dict[tuple[int, int], tuple[Tensor, list[float]]] = {}
+        self._positions: dict[tuple[int, int], list[Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -91,3 +92,10 @@ class Regions:
             masses = weights.sum(dim=(1, 2)).tolist()
             self._known[size] = weights, [mass if mass > EMPTY * size[0] * size[1] else 0.0 for mass in masses]
         return self._known[size]
+
+    def positions(self, size: tuple[int, int]) -> list[Tensor]:
+        """The positions of each region ``(N,)``, counted row by row: those that count more than half the most."""
+        if size not in self._positions:
+            flat = self.at(size)[0].flatten(1)
+            self._positions[size] = [(one > one.max() / 2).nonzero()[:, 0] for one in flat]
+        return self._positions[size]

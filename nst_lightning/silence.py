@@ -7,7 +7,11 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-LOGGERS = ("lightning.pytorch", "lightning.fabric")
+LOGGERS = {
+    "lightning.pytorch": logging.WARNING,
+    "lightning.fabric": logging.WARNING,
+    "torch.utils.cpp_extension": logging.ERROR,  # that there is no CUDA, when the compiler starts
+}
 WARNINGS = (
     ".*does not have many workers.*",
     ".*Total length of `list` across ranks is zero.*",  # a texture has no content image to be validated against
@@ -32,8 +36,8 @@ def silence() -> Iterator[None]:
         for pattern in WARNINGS:
             warnings.filterwarnings("ignore", f"(?s){pattern}")
         try:
-            for name in LOGGERS:
-                logging.getLogger(name).setLevel(logging.WARNING)
+            for name, level in LOGGERS.items():
+                logging.getLogger(name).setLevel(level)
             yield
         finally:
             for name, level in levels.items():

@@ -13,77 +13,20 @@ This costs one more forward pass than the whole image takes, and the overlap of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from nst_lightning.gradients import EXACT, GradientSum, KnownGradient
 from nst_lightning.layers import Layer
 from nst_lightning.losses import variation_of_rows
 from nst_lightning.moments import Moments, pull, sums
 from nst_lightning.objective import Objective, Seen, sum_of
-from nst_lightning.ranks import add_up, share, world
+from nst_lightning.ranks import add_up, share, together, world
 from nst_lightning.regions import Regions
 from nst_lightning.tiles import Tile, grid
 
-# What tiles add up is added in this type: the sum is then the same whatever their order, on one process or several, to the
-# last digit of float32. (Where it is not, L-BFGS from noise makes another picture within some steps.)
-EXACT = torch.float64
 STRIP = 1 << 22  # values of the image that total variation looks at together
-
-
-class _Known(torch.autograd.Function):
-    """A value of the image whose gradient is known already, up to a factor; may be carried back once."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, value: Tensor, gradient: list[Tensor], factor: float) -> Tensor:
-        ctx.gradient, ctx.factor = gradient, factor
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        # handed over, not copied: at 4096 px each copy of the image has 200 MB
-        return ctx.gradient.pop().mul_(grads[0] * ctx.factor), None, None, None
-
-
-class _Sum:
-    """Gradients of crops, added up exactly where they overlap.
-
-    Args:
-        pixels: the image, ``(1, 3, H, W)``.
-        banded: whether crops come row by row of tiles and all of them here. Then only the rows that more may be added to
-            are kept in the wide type.
-    """
-
-    def __init__(self, pixels: Tensor, banded: bool) -> None:
-        self.banded = banded
-        self.sum = torch.zeros_like(pixels)
-        self.first = 0  # the band's first row
-        shape = (*pixels.shape[:2], 0 if banded else pixels.shape[2], pixels.shape[3])
-        self.band = torch.zeros(shape, dtype=EXACT, device=pixels.device)
-
-    def add(self, tile: Tile, crop: Tensor) -> None:
-        """Add the gradient of a tile's crop."""
-        if self.banded:
-            first, last = tile.rows.pieces[0]
-            if last > self.first + self.band.shape[2]:
-                self._settle(first)
-                more = self.band.new_zeros((*self.band.shape[:2], last - first - self.band.shape[2], self.band.shape[3]))
-                self.band = torch.cat([self.band, more], dim=2)
-        tile.add(self.band, crop, self.first)
-
-    def _settle(self, row: int) -> None:
-        """Round the rows above ``row``: nothing more comes to them."""
-        done = row - self.first
-        self.sum[:, :, self.first : row] = self.band[:, :, :done]
-        self.band, self.first = self.band[:, :, done:].clone(), row
-
-    def total(self) -> Tensor:
-        """The sum, over all processes."""
-        if not self.banded:
-            add_up([self.band])
-        self._settle(self.first + self.band.shape[2])
-        return self.sum
 
 
 class TiledObjective(Objective):
@@ -124,12 +67,13 @@ class TiledObjective(Objective):
         if values * dtype.itemsize > self.content_limit:
             self._content = content
             return
-        for layer, shape in shapes.items():
-            empty = torch.empty(shape, dtype=dtype, device=content.device, memory_format=torch.channels_last)
-            self.content_targets[layer] = empty
-        for tile in tiles:
-            for layer, part in self._own(tile, content, self.content_layers).items():
-                tile.owned(self.content_targets[layer], layer.pools_before).copy_(part)
+        with together(content.device):
+            for layer, shape in shapes.items():
+                empty = torch.empty(shape, dtype=dtype, device=content.device, memory_format=torch.channels_last)
+                self.content_targets[layer] = empty
+            for tile in tiles:
+                for layer, part in self._own(tile, content, self.content_layers).items():
+                    tile.owned(self.content_targets[layer], layer.pools_before).copy_(part)
 
     def look(self, image: Tensor, regions: Regions | None) -> dict[Layer, list[Seen]]:
         tiles = self.tiles(image)
@@ -153,13 +97,14 @@ class TiledObjective(Objective):
                 if mass > 0:
                     zero = torch.zeros(layer.channels, dtype=EXACT, device=image.device)
                     found[layer, number] = zero, zero.new_zeros(layer.channels, layer.channels)
-        for tile in share(tiles):
-            own = self._own(tile, image, layers)
-            with torch.autocast(image.device.type, enabled=False):
-                for (layer, number), totals in found.items():
-                    weights = _weights(tile, image, regions, layer, number)
-                    for total, part in zip(totals, sums(own[layer], weights), strict=True):
-                        total += part
+        with together(image.device):
+            for tile in share(tiles):
+                own = self._own(tile, image, layers)
+                with torch.autocast(image.device.type, enabled=False):
+                    for (layer, number), totals in found.items():
+                        weights = _weights(tile, image, regions, layer, number)
+                        for total, part in zip(totals, sums(own[layer], weights), strict=True):
+                            total += part
         add_up(value for totals in found.values() for value in totals)
         seen: dict[Layer, list[Seen]] = {}
         for layer in layers:
@@ -191,7 +136,7 @@ class TiledObjective(Objective):
         tv = self._variation(pixels, scale, gradient) if self.weights["tv"] > 0 else None
         terms = {name: value.detach() for name, value in self.combine(contents, styles, tv).items()}
         if torch.is_grad_enabled() and image.requires_grad:
-            terms["loss"] = _Known.apply(image, terms["loss"], [gradient], 1.0 / scale)
+            terms["loss"] = KnownGradient.apply(image, terms["loss"], [gradient], 1.0 / scale)
         return terms
 
     def _style_from(
@@ -232,35 +177,36 @@ class TiledObjective(Objective):
         contents = {layer: zero.clone() for layer in self.content_layers if self.computes("content")}
         factor = scale * self.parts().get("content", 0.0)
         layers = {*pulls, *contents}
-        gradient = _Sum(pixels, banded=world() == 1 and self.features.settings.padding != "circular")
-        for tile in share(tiles) if layers else ():
-            with torch.enable_grad():
-                crop = tile.crop(pixels).requires_grad_()
-                features = self.features(crop, tile.seams)
-            own = {layer: tile.seen(features[layer].detach(), layer.pools_before) for layer in layers}
-            targets = self._targets(tile)
-            with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-                wanted: dict[Layer, Tensor] = {}
-                for layer, part in own.items():
-                    grads = [
-                        pull(part, _weights(tile, pixels, self.regions, layer, number), mean, second)
-                        for number, mean, second in pulls.get(layer, ())
-                    ]
-                    if layer in contents:
-                        difference = part.to(pixels.dtype) - targets[layer].to(pixels.dtype)
-                        height, width = _size(pixels, layer)
-                        count = layer.channels * height * width
-                        contents[layer] += difference.square().sum() / count
-                        weight = 2 * factor * self.content_layers[layer] / count
-                        grads.append(difference.mul_(weight).to(part.dtype))
-                    # in the memory format of the features: autograd's own, of a slice, is another, and many times slower
-                    wanted[layer] = torch.zeros_like(features[layer])
-                    if grads:
-                        tile.seen(wanted[layer], layer.pools_before).copy_(sum_of(grads))
-                del own, targets, part, grads
-            with torch.autocast(pixels.device.type, enabled=False):
-                (found,) = torch.autograd.grad([features.pop(layer) for layer in wanted], crop, list(wanted.values()))
-            gradient.add(tile, found)
+        gradient = GradientSum(pixels, banded=world() == 1 and self.features.settings.padding != "circular")
+        with together(pixels.device):
+            for tile in share(tiles) if layers else ():
+                with torch.enable_grad():
+                    crop = tile.crop(pixels).requires_grad_()
+                    features = self.features(crop, tile.seams)
+                own = {layer: tile.seen(features[layer].detach(), layer.pools_before) for layer in layers}
+                targets = self._targets(tile)
+                with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+                    wanted: dict[Layer, Tensor] = {}
+                    for layer, part in own.items():
+                        grads = [
+                            pull(part, _weights(tile, pixels, self.regions, layer, number), mean, second)
+                            for number, mean, second in pulls.get(layer, ())
+                        ]
+                        if layer in contents:
+                            difference = part.to(pixels.dtype) - targets[layer].to(pixels.dtype)
+                            height, width = _size(pixels, layer)
+                            count = layer.channels * height * width
+                            contents[layer] += difference.square().sum() / count
+                            weight = 2 * factor * self.content_layers[layer] / count
+                            grads.append(difference.mul_(weight).to(part.dtype))
+                        # in the features' memory format: autograd's own, of a slice, is another, and many times slower
+                        wanted[layer] = torch.zeros_like(features[layer])
+                        if grads:
+                            tile.seen(wanted[layer], layer.pools_before).copy_(sum_of(grads))
+                    del own, targets, part, grads
+                with torch.autocast(pixels.device.type, enabled=False):
+                    (found,) = torch.autograd.grad([features.pop(layer) for layer in wanted], crop, list(wanted.values()))
+                gradient.add(tile, found)
         add_up(contents.values())
         return {layer: value.to(pixels.dtype) for layer, value in contents.items()}, gradient.total()
 

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nst_lightning.errors import BadArgument
+from nst_lightning.errors import BadArgument, SharedOutOfMemory
 from nst_lightning.memory import FLOOR, budget, bytes_per_pixel, is_out_of_memory, largest_tile
-from nst_lightning.ranks import agree, world
+from nst_lightning.ranks import agree, rank, world
 from nst_lightning.style_losses import STYLE_LOSSES, StyleLoss
 from nst_lightning.tiled import TiledObjective
 
@@ -92,7 +92,7 @@ class Tiling:
     def survive(self, work: Callable[[], None], image: Callable[[], Tensor], step: int) -> None:
         """Do some work; when memory runs out, again with tiles of half the size.
 
-        Several processes would have to fail together, so there the error is passed on.
+        Several processes have to fail together (:func:`nst_lightning.ranks.together`); an error of one alone is passed on.
 
         Args:
             work: can be begun anew after it failed.
@@ -106,7 +106,8 @@ class Tiling:
             except (RuntimeError, MemoryError) as error:
                 longer = max(image().shape[2:])
                 smaller = min(self.objective.tile or longer, longer) // 2
-                if not is_out_of_memory(error) or not self.possible or smaller < FLOOR or world() > 1:
+                alone = world() > 1 and not isinstance(error, SharedOutOfMemory)
+                if not is_out_of_memory(error) or not self.possible or smaller < FLOOR or alone:
                     raise
             # here, no longer in the handler: the error held every tensor of the step that failed
             image().grad = None
@@ -114,4 +115,5 @@ class Tiling:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self.limit = self.objective.tile = smaller
-            print(f"out of memory at step {step}: going on with tiles of {smaller} px", flush=True)
+            if rank() == 0:
+                print(f"out of memory at step {step}: going on with tiles of {smaller} px", flush=True)

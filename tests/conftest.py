@@ -20,6 +20,15 @@ def two_threads():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def one_thread():
+    """For many small tensors, where a second thread is only waited for, and for sums in one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> tuple[Path, Path]:
     """A content and a style image of 64 x 48 pixels, cut out of real ones."""

@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import torch
 import yaml
 from PIL import Image
 
 from nst_lightning.cli import main
-from nst_lightning.study.cells import Job, Outcome
+from nst_lightning.features import _scales
+from nst_lightning.study.cells import Job, Outcome, renamed, run_cell
 from nst_lightning.study.engines import TRIES, Engine, Processes, Sequential
+from nst_lightning.study.plan import Plan
+from nst_lightning.weights import _load_weights
 
 
 def describe(job: Job) -> Outcome:
@@ -91,7 +93,7 @@ def pictures_of(folder: Path) -> list[np.ndarray]:
     return [np.asarray(Image.open(folder / "seeds" / "cells" / str(seed) / "result.png")) for seed in range(5)]
 
 
-def test_ray_with_a_worker_killed(study, workdir):
+def test_ray_with_a_worker_killed(study, workdir, one_thread):
     """Fails if Ray's workers do not get the pictures, give other results, or a killed one leaves a hole in the figure."""
     pytest.importorskip("ray")
     words = [sys.executable, "-m", "nst_lightning", *study, "--engine", "ray", "--engine.workers", "2", "--output", "ray"]
@@ -110,12 +112,7 @@ def test_ray_with_a_worker_killed(study, workdir):
     assert killed, said
     assert process.returncode == 0, said
     assert (workdir / "ray" / "seeds" / "figure.png").is_file()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as there: their number decides in which order sums are added
-    try:
-        assert main([*study, "--output", "here"]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert main([*study, "--output", "here"]) == 0  # on one thread, as there
     for there, here in zip(pictures_of(workdir / "ray"), pictures_of(workdir / "here"), strict=True):
         assert np.array_equal(there, here)
 
@@ -135,15 +132,10 @@ def test_a_ray_address_that_does_not_answer(study, workdir, capsys):
 
 def test_packed_jobs_run_where_the_files_are_not(study, workdir, monkeypatch):
     """Fails if a job that carries its pictures still looks for them on the disk of the machine it was made on."""
-    from nst_lightning.study.cells import run_cell
-    from nst_lightning.study.plan import Plan
-
     plan = Plan("seeds.yaml", [], workdir, {})
     packed = plan.job(0, packs=True)
     here = run_cell(replace(packed, files={}))
     lost = {name: "/not/there/" + Path(name).name for name in packed.files}
-    from nst_lightning.study.cells import renamed
-
     moved = replace(
         packed,
         config=renamed(packed.config, lost),
@@ -152,3 +144,56 @@ def test_packed_jobs_run_where_the_files_are_not(study, workdir, monkeypatch):
     there = run_cell(moved)
     assert there.error is None and there.files["result.png"] == here.files["result.png"]
     assert Path.cwd() == workdir
+
+
+def start_and_wait(words: list[str], cells: int, folder: Path) -> subprocess.Popen[str]:
+    """A study in a process of its own, after so many cells are done."""
+    command = [sys.executable, "-m", "nst_lightning", *words, "--trainer.max_steps", "200"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while len(list(folder.glob("seeds/cells/*/cell.json"))) < cells:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("engine", ["sequential", "processes"])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_ends_a_study_and_keeps_its_cells(study, workdir, engine, sent, code, capsys):
+    """Fails if a study that is stopped goes on, leaves workers behind, loses what is done, or does not say how to go on."""
+    words = [*study, "--output", "out", "--engine", engine]
+    with start_and_wait(words, 1, workdir / "out") as process:
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(sent)
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == code, said + errors
+    assert "Traceback" not in said + errors
+    done = len(list(workdir.glob("out/seeds/cells/*/cell.json")))
+    assert 1 <= done < 5
+    assert said.splitlines()[-1] == f"seeds: stopped with {done} of 5 cells; the same command goes on with the rest"
+    assert not (workdir / "out" / "seeds" / "figure.png").exists()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+    assert main([*study, "--output", "out", "--trainer.max_steps", "200"]) == 0
+    assert f"seeds: {done} of 5 cells are there already" in capsys.readouterr().out
+
+
+def test_workers_end_with_a_study_that_is_killed(study, workdir):
+    """Fails if processes go on computing for nobody when the study itself is gone."""
+    with start_and_wait([*study, "--output", "out", "--engine", "processes"], 1, workdir / "out") as process:
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert len(workers) >= 2
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+
+
+def test_a_worker_reads_and_calibrates_the_network_once(study, workdir):
+    """Fails if every cell pays for reading and calibrating the network again."""
+    plan = Plan("seeds.yaml", [], workdir, {})
+    counts = []
+    for number in (0, 1):
+        assert run_cell(plan.job(number, packs=False)).error is None
+        counts.append((_load_weights.cache_info().misses, _scales.cache_info().misses))
+    assert counts[0] == counts[1] and counts[0][1] >= 1

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -18,16 +19,23 @@ PROJECT = Path(__file__).parents[1]
 SCALES = "[{size: 0.75, steps: 1}, {size: 1.0, steps: 1}]"
 
 
-def fit(pictures: tuple[Path, Path], folder: Path, *flags: str, steps: int = 30) -> dict[str, list[float]]:
+def fit(
+    pictures: tuple[Path, Path],
+    folder: Path,
+    *flags: str,
+    steps: int = 30,
+    program: Sequence[str] = ("-m", "nst_lightning"),
+) -> dict[str, list[float]]:
     """A run in processes of its own; every loss at every step."""
     folder.mkdir()
     layers = ["--model.style_layers", "relu1_1", "relu3_1", "--model.content_layers", "relu2_2"]
     run = ["--trainer.max_steps", "30", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"]
     words = [*map(str, pictures), "--data.size", "64", *layers, *run, "--model.scales", SCALES, "--log.every_n_steps", "1"]
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", "nst_lightning", "fit", *words, *flags]
+    command = [sys.executable, *program, "fit", *words, *flags]
     done = subprocess.run(command, cwd=folder, env=os.environ | threads, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "said").write_text(done.stdout)
     (version,) = (folder / "logs" / "transfer").iterdir()
     assert (version / "result.png").exists()
     assert done.stdout.count(f"{steps} steps") == 1, done.stdout  # one process speaks
@@ -79,3 +87,34 @@ def test_a_process_that_dies_ends_the_run_with_its_picture(pictures, tmp_path, l
     assert not child.is_running()
     assert "another process of this run ended" in said and "Traceback" not in said, said
     assert Image.open(tmp_path / "out.png").size == (64, 48)
+
+
+SHORT_OF_MEMORY = """
+import sys
+import torch.distributed as dist
+from nst_lightning import tiling
+from nst_lightning.cli import main
+from nst_lightning.features import VGGFeatures
+
+forward = VGGFeatures.forward
+
+def limited(self, image, *args):
+    if dist.is_initialized() and dist.get_rank() == 1 and image.shape[2] * image.shape[3] > 44 * 44:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
+    return forward(self, image, *args)
+
+VGGFeatures.forward, tiling.FLOOR = limited, 4
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def test_memory_that_runs_out_in_one_process(pictures, tmp_path):
+    """If this fails, one process with less memory than the others ends the run, or makes another picture."""
+    flags = ["--model.style_loss", "gram", "--trainer.devices", "2", "--trainer.strategy", "tiles", "--model.tile", "32"]
+    enough = fit(pictures, tmp_path / "enough", *flags)
+    (tmp_path / "run.py").write_text(SHORT_OF_MEMORY)
+    short = fit(pictures, tmp_path / "short", *flags, program=[str(tmp_path / "run.py")])
+    assert (tmp_path / "short" / "said").read_text().count("out of memory at step") == 1
+    for name, values in enough.items():
+        torch.testing.assert_close(torch.tensor(short[name]), torch.tensor(values), rtol=1e-6, atol=1e-7, msg=name)

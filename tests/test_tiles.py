@@ -16,16 +16,10 @@ from nst_lightning.style_losses import make_style_losses
 from nst_lightning.tiled import TiledObjective
 from nst_lightning.tiles import divide, grid, reach_of, stride_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CHANNELS = 12
 WEIGHTS = {"content": 1.0, "style": 8.0, "tv": 0.3}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def picture(height: int, width: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

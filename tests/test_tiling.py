@@ -20,18 +20,11 @@ from nst_lightning.memory import budget, bytes_per_pixel, is_out_of_memory, larg
 from nst_lightning.style_losses import make_style_losses
 from nst_lightning.tiled import TiledObjective
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LAYERS = [layer for layer in layers_of("vgg16") if layer <= find_layer("relu4_2", "vgg16")]
 SMALL = ["--model.style_layers", "relu1_1", "relu3_1", "--model.content_layers", "relu2_2", "--data.size", "64"]
 QUIET = ["--trainer.precision", "32-true", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Many small tensors: a second thread is only waited for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def fit(pictures: tuple[Path, Path], *flags: str) -> int:

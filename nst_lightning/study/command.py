@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from PIL import Image
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.errors import BadArgument, UsageError
-from nst_lightning.images import atomic_write
+from nst_lightning.images import write_file
 from nst_lightning.study.cells import Job, Outcome, run_cell
 from nst_lightning.study.engines import Engine, Processes, RayCluster, Sequential
 from nst_lightning.study.page import page
@@ -50,6 +51,8 @@ def study(words: Sequence[str]) -> int:
 
     Raises:
         UsageError: with what to say, before anything is run or written.
+        KeyboardInterrupt: on Ctrl-C; what is done is kept.
+        SIGTERMException: likewise on SIGTERM.
     """
     parser = _parser()
     options, flags = parser.parse_known_args(list(words))
@@ -76,12 +79,11 @@ def study(words: Sequence[str]) -> int:
         engine.close()
         raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
     started = time.monotonic()
-    with contextlib.closing(engine):
+    with contextlib.closing(engine), _sigterm_raises():
         results = [_run(plan, engine) for plan in plans]
     if options.report is not None:
         path = Path(options.report) / "index.html"
-        sections = [result.section(_png(result.figure())) for result in results]
-        _write(path, page("Style transfer: the studies", sections).encode())
+        write_file(path, page("Style transfer: the studies", [result.section() for result in results]).encode())
         print(f"{path} · {len(results)} studies · {duration(time.monotonic() - started)}", flush=True)
     return int(any(outcome.error is not None for result in results for outcome in result.outcomes))
 
@@ -130,27 +132,47 @@ def _run(plan: Plan, engine: Engine) -> Results:
     if len(missing) < len(kept):
         print(f"{plan.name}: {len(kept) - len(missing)} of {len(kept)} cells are there already", flush=True)
     started = time.monotonic()
-    for done, (index, outcome) in enumerate(engine.map(run_cell, Jobs(plan, missing, engine.packs)), start=1):
-        number = missing[index]
-        outcomes[number] = outcome
-        if outcome.error is None:
-            save(plan.folder / "cells" / plan.cells[number].name, plan.keys[number], outcome)
-        passed = time.monotonic() - started
-        left = duration(passed / done * (len(missing) - done))
-        how = outcome.error or f"{outcome.measured['seconds']:.1f} s"
-        count = len(kept) - len(missing) + done
-        print(f"{plan.name}: {count}/{len(kept)} cells · {plan.cells[number].label} · {how} · {left} left", flush=True)
-    results = Results(plan.name, plan.study, plan.rows, plan.columns, plan.cells, plan.configs, outcomes)
-    figure = _png(results.figure())
-    _write(plan.folder / "figure.png", figure)
+    count = len(kept) - len(missing)
+    try:
+        for done, (index, outcome) in enumerate(engine.map(run_cell, Jobs(plan, missing, engine.packs)), start=1):
+            number = missing[index]
+            if outcome.error is None:
+                save(plan.folder / "cells" / plan.cells[number].name, plan.keys[number], outcome)
+            outcomes[number] = outcome
+            left = duration((time.monotonic() - started) / done * (len(missing) - done))
+            how = outcome.error or f"{outcome.measured['seconds']:.1f} s"
+            count += 1
+            print(f"{plan.name}: {count}/{len(kept)} cells · {plan.cells[number].label} · {how} · {left} left", flush=True)
+    except (KeyboardInterrupt, SIGTERMException):
+        print(f"{plan.name}: stopped with {count} of {len(kept)} cells; the same command goes on with the rest", flush=True)
+        raise
+    results = Results(plan, outcomes)
+    write_file(plan.folder / "figure.png", results.figure_png)
     write_table(plan.folder / "table.csv", results.table(everything=True))
-    _write(plan.folder / "index.html", page(plan.study.title, [results.section(figure)]).encode())
+    write_file(plan.folder / "index.html", page(plan.study.title, [results.section()]).encode())
     failed = sum(outcome.error is not None for outcome in outcomes)
     ending = f" · {failed} failed" if failed else ""
     print(
         f"{plan.folder / 'index.html'} · {len(outcomes)} cells · {duration(time.monotonic() - started)}{ending}", flush=True
     )
     return results
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Inside, SIGTERM ends the study in an orderly way: engines are closed, the part that is done is named."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise SIGTERMException
+
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other one handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def duration(seconds: float) -> str:
@@ -163,15 +185,3 @@ def duration(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format="PNG")
-    return file.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(content)

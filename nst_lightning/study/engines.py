@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,12 +20,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.errors import BadArgument, reason
 from nst_lightning.study.cells import Job, Outcome
 
 TRIES = 4  # of a cell whose worker dies each time: then it is the cell
 ANSWER = 10.0  # seconds that a Ray address has to answer
+ENDING = 3.0  # seconds that a cell has to end when the parent process is gone
 
 Function = Callable[[Job], Outcome]
 
@@ -123,7 +127,24 @@ class Processes:
 
 
 def _begin_worker(threads: int) -> None:
+    """Set up a process: Ctrl-C is the parent's business, SIGTERM ends a cell at once, and no worker outlives its parent."""
     torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise SIGTERMException
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)  # so that a cell removes its temporary files
+    time.sleep(ENDING)
+    os._exit(1)
 
 
 class RayCluster:

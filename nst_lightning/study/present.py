@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
 from PIL import Image
@@ -12,8 +13,9 @@ from nst_lightning.callbacks import flatten
 from nst_lightning.images import ImageError, fit_size, read_image, resize, to_pil
 from nst_lightning.study.cells import Outcome
 from nst_lightning.study.figure import Label, Panel, contact_sheet, difference
-from nst_lightning.study.grid import Cell, Mark, StudyFile, label_of
+from nst_lightning.study.grid import Mark, label_of
 from nst_lightning.study.page import CellView, Section
+from nst_lightning.study.plan import Plan
 
 MEASURED = (
     "total",
@@ -37,28 +39,12 @@ class Results:
     """A study that has been run, as far as it came.
 
     Args:
-        name: of the study.
-        study: its file's content.
-        rows: of the grid.
-        columns: likewise.
-        cells: of the grid, row by row.
-        configs: of the cells.
+        plan: the study with its grid, cells and configs.
         outcomes: of the cells, one each.
     """
 
-    def __init__(
-        self,
-        name: str,
-        study: StudyFile,
-        rows: Sequence[Mark],
-        columns: Sequence[Mark],
-        cells: Sequence[Cell],
-        configs: Sequence[Mapping[str, Any]],
-        outcomes: Sequence[Outcome],
-    ) -> None:
-        self.name, self.study = name, study
-        self.rows, self.columns = rows, columns
-        self.cells, self.configs, self.outcomes = cells, configs, outcomes
+    def __init__(self, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+        self.plan, self.outcomes = plan, outcomes
 
     def table(self, everything: bool = False) -> list[dict[str, Any]]:
         """One row for each cell: its name, what sets it apart, and what was measured (None where there is nothing).
@@ -70,9 +56,9 @@ class Results:
         """
         finals = [outcome.curve[-1][2] for outcome in self.outcomes if outcome.curve]
         worst = max(finals) if finals else 0.0
-        settings = list(dict.fromkeys(name for cell in self.cells for name in cell.settings))
+        settings = list(dict.fromkeys(name for cell in self.plan.cells for name in cell.settings))
         table = []
-        for cell, outcome in zip(self.cells, self.outcomes, strict=True):
+        for cell, outcome in zip(self.plan.cells, self.outcomes, strict=True):
             measured: dict[str, Any] = dict(outcome.measured)
             measured["seconds_to_worst"] = next((s for _, s, loss in outcome.curve if loss <= worst), None)
             row: dict[str, Any] = {"cell": cell.name}
@@ -83,7 +69,7 @@ class Results:
         table = [{name: row[name] for name in used} for row in table]
         if everything:
             others = [
-                flatten(outcome.config or config) for outcome, config in zip(self.outcomes, self.configs, strict=True)
+                flatten(outcome.config or config) for outcome, config in zip(self.outcomes, self.plan.configs, strict=True)
             ]
             others = [{name.replace("/", "."): value for name, value in one.items()} for one in others]
             names = list(dict.fromkeys(name for one in others for name in one if name not in table[0]))
@@ -92,16 +78,16 @@ class Results:
 
     def figure(self) -> Image.Image:
         """The labelled contact sheet, with the input pictures at its edges."""
-        grid = [[self._panels(i, j) for j in range(len(self.columns))] for i in range(len(self.rows))]
-        rows, columns = [_label(mark) for mark in self.rows], [_label(mark) for mark in self.columns]
-        if self.study.difference == "rows":
+        grid = [[self._panels(i, j) for j in range(len(self.plan.columns))] for i in range(len(self.plan.rows))]
+        rows, columns = [_label(mark) for mark in self.plan.rows], [_label(mark) for mark in self.plan.columns]
+        if self.plan.study.difference == "rows":
             grid.append([self._difference(grid[0][j], grid[-1][j]) for j in range(len(columns))])
             rows.append(Label("difference"))
-        elif self.study.difference == "columns":
+        elif self.plan.study.difference == "columns":
             for line in grid:
                 line.append(self._difference(line[0], line[-1]))
             columns.append(Label("difference"))
-        elif min(len(rows), len(columns)) == 1 and max(len(rows), len(columns)) > self.study.wrap:
+        elif min(len(rows), len(columns)) == 1 and max(len(rows), len(columns)) > self.plan.study.wrap:
             # one direction only: lines of cells that carry their labels themselves
             flat = [
                 [(" · ".join(part for part in (label.text, caption) if part), panel) for caption, panel in panels]
@@ -109,35 +95,40 @@ class Results:
                     rows if len(rows) > len(columns) else columns, [panels for line in grid for panels in line], strict=True
                 )
             ]
-            grid = [flat[start : start + self.study.wrap] for start in range(0, len(flat), self.study.wrap)]
+            grid = [flat[start : start + self.plan.study.wrap] for start in range(0, len(flat), self.plan.study.wrap)]
             rows, columns = [Label("") for _ in grid], [Label("") for _ in grid[0]]
-        return contact_sheet(grid, rows, columns, title=self.study.title, inputs=self._inputs())
+        return contact_sheet(grid, rows, columns, title=self.plan.study.title, inputs=self._inputs())
 
-    def section(self, figure: bytes) -> Section:
+    @cached_property
+    def figure_png(self) -> bytes:
+        """The figure as a PNG file."""
+        return _encoded(self.figure(), format="PNG")
+
+    def section(self) -> Section:
         """The study's part of a page."""
         views = []
-        for cell, config, outcome, row in zip(self.cells, self.configs, self.outcomes, self.table(), strict=True):
+        for cell, config, outcome, row in zip(self.plan.cells, self.plan.configs, self.outcomes, self.table(), strict=True):
             before = _picture(config["data"].get("content"))
             views.append(
                 CellView(
                     name=cell.name,
                     label=cell.label,
                     picture=outcome.files.get("result.png"),
-                    before=_jpeg(before) if before else outcome.files.get("start.png"),
+                    before=_encoded(before, format="JPEG", quality=90) if before else outcome.files.get("start.png"),
                     error=outcome.error,
                     row=row,
                     curve=[(seconds, loss) for _, seconds, loss in outcome.curve],
                     steps=[step for step, _, _ in outcome.curve],
                 )
             )
-        return Section(self.name, self.study.title, self.study.text, figure, views)
+        return Section(self.plan.name, self.plan.study.title, self.plan.study.text, self.figure_png, views)
 
     def _panels(self, row: int, column: int) -> list[tuple[str, Panel]]:
-        number = row * len(self.columns) + column
-        outcome, data = self.outcomes[number], self.configs[number]["data"]
+        number = row * len(self.plan.columns) + column
+        outcome, data = self.outcomes[number], self.plan.configs[number]["data"]
         shown: list[tuple[str, Panel]] = []
-        for kind in self.study.show:
-            caption = kind if len(self.study.show) > 1 else ""
+        for kind in self.plan.study.show:
+            caption = kind if len(self.plan.study.show) > 1 else ""
             if kind in INPUTS:
                 picture = _picture(data.get(kind))
                 shown.append((caption, picture if picture else f"no {kind} image"))
@@ -165,9 +156,9 @@ class Results:
         """The input pictures that all cells share and no edge or cell shows."""
         labels = []
         for kind in INPUTS:
-            values = {str(config["data"].get(kind)) for config in self.configs}
-            source = self.configs[0]["data"].get(kind)
-            if len(values) > 1 or kind in self.study.show or not source:
+            values = {str(config["data"].get(kind)) for config in self.plan.configs}
+            source = self.plan.configs[0]["data"].get(kind)
+            if len(values) > 1 or kind in self.plan.study.show or not source:
                 continue
             for one in source if isinstance(source, list) else [source]:
                 labels.append(Label(f"{kind}: {label_of(one)}", _picture(one)))
@@ -185,8 +176,11 @@ def _label(mark: Mark) -> Label:
 def _picture(source: Any) -> Image.Image | None:
     """An input picture, small; None if there is none or it cannot be read (its cell says so)."""
     source = source[0] if isinstance(source, list) and source else source
-    if not isinstance(source, str):
-        return None
+    return _small(source) if isinstance(source, str) else None
+
+
+@lru_cache(maxsize=256)  # many cells show the same one
+def _small(source: str) -> Image.Image | None:
     try:
         rgb = read_image(source).rgb[None]
     except ImageError:
@@ -195,7 +189,7 @@ def _picture(source: Any) -> Image.Image | None:
     return to_pil(resize(rgb, fit_size(height, width, min(EDGE, max(height, width)))))
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _encoded(picture: Image.Image, **options: Any) -> bytes:
     file = io.BytesIO()
-    picture.convert("RGB").save(file, format="JPEG", quality=90)
+    picture.convert("RGB").save(file, **options)
     return file.getvalue()

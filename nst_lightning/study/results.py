@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from nst_lightning.images import atomic_write
+from nst_lightning.images import write_file
 from nst_lightning.initial import INITS
 from nst_lightning.study.cells import Outcome
 
@@ -80,9 +80,9 @@ def save(folder: Path, key: str, outcome: Outcome) -> None:
         old.unlink()
     config = yaml.safe_dump(outcome.config, sort_keys=False).encode()
     for name, content in (outcome.files | {"config.yaml": config}).items():
-        _write(folder / name, content)
+        write_file(folder / name, content)
     record = {"key": key, "measured": outcome.measured, "curve": outcome.curve}
-    _write(folder / RECORD, json.dumps(record, indent=1).encode())
+    write_file(folder / RECORD, json.dumps(record, indent=1).encode())
 
 
 def load(folder: Path, key: str) -> Outcome | None:
@@ -105,9 +105,4 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _write(path, text.getvalue().encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as file:
-        file.write(content)
+    write_file(path, text.getvalue().encode())

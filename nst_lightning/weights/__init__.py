@@ -37,9 +37,9 @@ PREPROCESSING = {
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
-    """The frozen network's numbers.
+    """The frozen network's numbers. Two are equal only if they are one: what is made from them can be cached by them.
 
     Attributes:
         convolutions: ``(kernel (C_out, C_in, 3, 3), bias (C_out,))`` of every convolution, float32.

@@ -31,7 +31,7 @@ class Bare:
         self.half = precision == "bf16-mixed"
         self.content_layers, self.style_layers = module.content_layers, module.style_layers
         self.network = VGGFeatures({*self.content_layers, *self.style_layers}, module.settings)
-        self.weights, self.decay = module.weights, module.average_decay
+        self.weights, self.decay = module.weights, module.average.decay
         self.gram = module.hparams["style_loss"] == "gram"
         if not self.gram and module.hparams["style_loss"] != "wasserstein":
             raise NotImplementedError(f"bare loop with {module.hparams['style_loss']}")

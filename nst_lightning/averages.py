@@ -1,0 +1,54 @@
+"""The running average of the iterates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RunningAverage:
+    """Exponential, with bias correction: v ← d v + (1 − d) x, read as v / (1 − dⁿ) (Kingma and Ba 2015, section 3).
+
+    Optimisers with noise, such as Adam, circle around the result; the average of where they were is nearer to it
+    (crowsonkb/style-transfer-pytorch).
+
+    Args:
+        decay: d, from 0 (no average: the last iterate) to below 1.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all iterates."""
+        self._value: Tensor | None = None
+        self._steps = 0
+
+    @torch.no_grad()
+    def add(self, image: Tensor) -> None:
+        """Take in an iterate; all have one shape."""
+        if self.decay > 0:
+            if self._value is None:
+                self._value = torch.zeros_like(image)
+            self._value.lerp_(image, 1 - self.decay)
+            self._steps += 1
+
+    def read(self, image: Tensor) -> Tensor:
+        """The average; the last iterate ``image`` where nothing was taken in."""
+        return image.detach() if self._value is None else self._value / (1 - self.decay**self._steps)
+
+    def to(self, device: torch.device) -> None:
+        """Go on on another device."""
+        if self._value is not None:
+            self._value = self._value.to(device)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: empty, or ``value`` and ``steps``."""
+        return {} if self._value is None else {"value": self._value, "steps": self._steps}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._value, self._steps = state.get("value"), state.get("steps", 0)
