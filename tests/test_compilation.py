@@ -62,7 +62,7 @@ def test_the_compiled_objective_is_the_same(objective, monkeypatch, capsys):
         assert (one - other).norm() <= 1e-2 * other.norm()
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs
     objective.tile = 16  # memory ran out
-    torch.testing.assert_close(compiled(pixels, 3)["total"].detach(), theirs["total"].detach(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(compiled(pixels, 3)["total"].detach(), theirs["total"].detach(), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize(
