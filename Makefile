@@ -24,7 +24,7 @@ test: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks --output logs/bench.json
 
-# Every picture of images/content in every style of images/style, at 256 px; some ten minutes on two cores, goes on if stopped.
+# Every picture of images/content in every style of images/style, at 256 px; a quarter of an hour on two cores, goes on if stopped.
 sheet: $(INSTALLED)
 	$(BIN)/python -m nst_lightning study --config configs/studies/gallery.yaml \
 		--rows 'images/style/*.jpg' --columns images/content/ --data.size 256 --output logs/sheet --engine processes

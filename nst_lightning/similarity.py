@@ -8,13 +8,13 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from nst_lightning.images import fit_size, resize
 
 SSIM_WINDOW = 11  # pixels; Wang et al. 2004
-COMPARED = 2048  # pixels, the longest side at which pictures are compared
+COMPARED = 1024  # pixels, the longest side at which pictures are compared
 
 
 def similarity(result: Tensor, content: Tensor | None) -> dict[str, Tensor]:
     """``psnr`` in dB and ``ssim``, both higher when nearer; empty without a content image.
 
-    SSIM (Wang et al. 2004) needs 11 pixels on each side and is left out below that. Above 2048 px both pictures are shrunk
+    SSIM (Wang et al. 2004) needs 11 pixels on each side and is left out below that. Above 1024 px both pictures are shrunk
     to that: SSIM takes memory for some forty copies.
 
     Args:
