@@ -79,9 +79,10 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axis.set_xticks(sizes, [str(size) for size in sizes])
         axis.yaxis.set_major_formatter("{x:g}")
         axis.grid(alpha=0.3)
+        axis.margins(x=0.28, y=0.15)  # room for the labels
         for size, value, row in zip(sizes, values, rows, strict=True):
             tile = "whole" if row["tile"] == "none" else f"tiles of {row['tile']}"
-            axis.annotate(f"{value:.2g}\n{tile}", (size, value), textcoords="offset points", xytext=(4, -18), fontsize=7)
+            axis.annotate(f"{value:.3g}\n{tile}", (size, value), textcoords="offset points", xytext=(4, -18), fontsize=7)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 
