@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import reason
+from nst_lightning.memory import is_out_of_memory
 from nst_lightning.objective import Objective
+from nst_lightning.ranks import say
 from nst_lightning.tiled import TiledObjective
 
 TRIALS = 4  # steps timed in each form; the fastest counts
@@ -56,11 +58,16 @@ class Compilation:
             return
         size = f"compile: {image.shape[3]} x {image.shape[2]}"
         if self.objective.tile is not None:
-            print(f"{size} is computed from tiles, which are not compiled", flush=True)
+            say(f"{size} is computed from tiles, which are not compiled")
             return
-        plain = self._seconds(self.objective, image)
+        try:
+            plain = self._seconds(self.objective, image)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return  # the step itself will go on with tiles
         if plain * steps * GAIN < LEAST:
-            print(f"{size} does not pay: {steps} steps of {plain:.3f} s are soon over", flush=True)
+            say(f"{size} does not pay: {steps} steps of {plain:.3f} s are soon over")
             return
         mode = "reduce-overhead" if image.device.type == "cuda" else "default"
         torch._dynamo.reset()  # the graphs of the size before
@@ -72,15 +79,15 @@ class Compilation:
             compiled = self._seconds(function, image)
         except Exception as error:  # whatever the compiler cannot do here; the run can do without
             self.asked = False
-            print(f"compile: not possible here, going on without ({reason(error)[:120]})", flush=True)
+            say(f"compile: not possible here, going on without ({reason(error)[:120]})")
             return
         times = f"{compiled:.3f} s a step instead of {plain:.3f} s, compiled in {spent:.0f} s"
         if compiled >= plain:
-            print(f"{size} does not pay, going on without: {times}", flush=True)
+            say(f"{size} does not pay, going on without: {times}")
             return
         self._compiled = function
         saved = (plain - compiled) * steps
-        print(f"{size}: {times}" + ("" if saved > spent else f"; {steps} steps do not win that back"), flush=True)
+        say(f"{size}: {times}" + ("" if saved > spent else f"; {steps} steps do not win that back"))
 
     @staticmethod
     def _seconds(function: Function, image: Tensor, trials: int = TRIALS) -> float:

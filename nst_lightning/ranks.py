@@ -52,6 +52,12 @@ def rank() -> int:
     return dist.get_rank() if world() > 1 else 0
 
 
+def say(line: str) -> None:
+    """Print a line, in one process only."""
+    if rank() == 0:
+        print(line, flush=True)
+
+
 def share(items: Sequence[Item]) -> Sequence[Item]:
     """Those of a list that this process works on."""
     return items[rank() :: world()] if world() > 1 else items

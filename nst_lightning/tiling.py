@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument, SharedOutOfMemory
 from nst_lightning.memory import FLOOR, budget, bytes_per_pixel, is_out_of_memory, largest_tile
-from nst_lightning.ranks import agree, rank, world
+from nst_lightning.ranks import agree, say, world
 from nst_lightning.style_losses import STYLE_LOSSES, StyleLoss
 from nst_lightning.tiled import TiledObjective
 
@@ -115,5 +115,4 @@ class Tiling:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self.limit = self.objective.tile = smaller
-            if rank() == 0:
-                print(f"out of memory at step {step}: going on with tiles of {smaller} px", flush=True)
+            say(f"out of memory at step {step}: going on with tiles of {smaller} px")

@@ -105,6 +105,18 @@ def test_what_cannot_be_compiled_is_computed_all_the_same(objective, monkeypatch
     assert torch.equal(compiled(pixels, 0)["total"], objective(pixels, 0)["total"])
 
 
+def test_memory_that_is_short_is_left_to_the_step(objective, monkeypatch):
+    """Fails if a trial that does not fit ends a run that could go on with tiles."""
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Compilation, "_seconds", staticmethod(full))
+    compiled, pixels = Compilation(True, objective), image()
+    compiled.choose(pixels, 1000)
+    assert torch.equal(compiled(pixels, 0)["total"], objective(pixels, 0)["total"])
+
+
 @pytest.mark.parametrize(
     ("flags", "said"), [([], "does not pay"), (["--model.tile", "32"], "computed from tiles, which are not compiled")]
 )

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from nst_lightning.errors import BadArgument, UsageError
 from nst_lightning.images import write_file
 from nst_lightning.study.cells import Job, Outcome, run_cell
-from nst_lightning.study.engines import Engine, Processes, RayCluster, Sequential
+from nst_lightning.study.engines import Engine, Processes, RayCluster, Sequential, stop
 from nst_lightning.study.page import page
 from nst_lightning.study.plan import Plan
 from nst_lightning.study.present import Results
@@ -161,10 +161,6 @@ def _run(plan: Plan, engine: Engine) -> Results:
 @contextlib.contextmanager
 def _sigterm_raises() -> Iterator[None]:
     """Inside, SIGTERM ends the study in an orderly way: engines are closed, the part that is done is named."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise SIGTERMException
-
     if threading.current_thread() is not threading.main_thread():  # Python lets no other one handle signals
         yield
         return

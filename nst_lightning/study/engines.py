@@ -130,11 +130,12 @@ def _begin_worker(threads: int) -> None:
     """Set up a process: Ctrl-C is the parent's business, SIGTERM ends a cell at once, and no worker outlives its parent."""
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _stop(number: int, frame: Any) -> None:
+def stop(number: int, frame: Any) -> None:
+    """A handler for SIGTERM that ends what runs, wherever it is, with its clean-up."""
     raise SIGTERMException
 
 

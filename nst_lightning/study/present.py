@@ -16,6 +16,7 @@ from nst_lightning.study.figure import Label, Panel, contact_sheet, difference
 from nst_lightning.study.grid import Mark, label_of
 from nst_lightning.study.page import CellView, Section
 from nst_lightning.study.plan import Plan
+from nst_lightning.study.results import stamp
 
 MEASURED = (
     "total",
@@ -176,11 +177,11 @@ def _label(mark: Mark) -> Label:
 def _picture(source: Any) -> Image.Image | None:
     """An input picture, small; None if there is none or it cannot be read (its cell says so)."""
     source = source[0] if isinstance(source, list) and source else source
-    return _small(source) if isinstance(source, str) else None
+    return _small(source, *stamp(source)) if isinstance(source, str) else None
 
 
 @lru_cache(maxsize=256)  # many cells show the same one
-def _small(source: str) -> Image.Image | None:
+def _small(source: str, changed: int, size: int) -> Image.Image | None:
     try:
         rgb = read_image(source).rgb[None]
     except ImageError:

@@ -45,12 +45,13 @@ def key_of(config: Mapping[str, Any], seconds: float | None) -> str:
         config: of ``fit``; how it is logged and where it is written does not matter.
         seconds: as :class:`nst_lightning.study.cells.Job` has it.
     """
-    hashes = [_hash(name, *_stamp(name)) for name in files_of(config)]
+    hashes = [_hash(name, *stamp(name)) for name in files_of(config)]
     whole = json.dumps([FORMAT, config, hashes, seconds], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def _stamp(name: str) -> tuple[int, int]:
+def stamp(name: str) -> tuple[int, int]:
+    """When a file was changed and its size: another file under the same name has others."""
     try:
         status = Path(name).stat()
     except OSError:
