@@ -2,7 +2,7 @@
 
 import sys
 
-from nst_lightning.cli import main
+from nst_lightning.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,10 +10,10 @@ from PIL import Image
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
-from nst_lightning.images import ImageSource, to_pil
 from nst_lightning.module import StyleTransfer
-from nst_lightning.optimizers import choose_precision
-from nst_lightning.silence import silence
+from nst_lightning.pictures.files import ImageSource, to_pil
+from nst_lightning.training.optimizers import choose_precision
+from nst_lightning.training.silence import silence
 
 
 def stylize(

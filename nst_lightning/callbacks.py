@@ -15,8 +15,8 @@ from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingCo
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument, LostProcess
-from nst_lightning.images import fit_size, resize, write_image
 from nst_lightning.module import StyleTransfer
+from nst_lightning.pictures.files import fit_size, resize, write_image
 
 PREVIEW = 512  # pixels; TensorBoard's add_image takes 99 ms at 512 px and 408 ms at 1024 px
 

@@ -9,11 +9,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from nst_lightning.colors import match_colors, match_luminance, with_luminance
 from nst_lightning.errors import BadArgument
-from nst_lightning.images import ImageSource, Picture, fit_size, resize
-from nst_lightning.regions import find_regions, shrink
-from nst_lightning.sources import read, several
+from nst_lightning.pictures.colors import match_colors, match_luminance, with_luminance
+from nst_lightning.pictures.files import ImageSource, Picture, fit_size, resize
+from nst_lightning.pictures.regions import find_regions, shrink
+from nst_lightning.pictures.sources import read, several
 
 MAX_SIZE = 16384
 

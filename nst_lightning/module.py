@@ -14,23 +14,23 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from nst_lightning.averages import RunningAverage
-from nst_lightning.checks import check_sizes
-from nst_lightning.compilation import Compilation
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
-from nst_lightning.features import VGGFeatures, VGGSettings
-from nst_lightning.guard import Guard
-from nst_lightning.images import resize
-from nst_lightning.initial import check_init, initial_image
-from nst_lightning.layers import layer_weights
-from nst_lightning.optimizers import OPTIMIZERS, carry_over, check_precision
-from nst_lightning.scales import Scale, Stage, schedule
-from nst_lightning.similarity import similarity
-from nst_lightning.style_losses import make_style_losses
-from nst_lightning.tiled import TiledObjective
-from nst_lightning.tiling import Tiling, check_losses, check_tile
-from nst_lightning.weights import load_weights
+from nst_lightning.losses import make_style_losses
+from nst_lightning.network.features import VGGFeatures, VGGSettings
+from nst_lightning.network.layers import layer_weights
+from nst_lightning.network.weights import load_weights
+from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.pictures.files import resize
+from nst_lightning.pictures.similarity import similarity
+from nst_lightning.training.averages import RunningAverage
+from nst_lightning.training.checks import check_sizes
+from nst_lightning.training.compilation import Compilation
+from nst_lightning.training.guard import Guard
+from nst_lightning.training.initial import check_init, initial_image
+from nst_lightning.training.optimizers import OPTIMIZERS, carry_over, check_precision
+from nst_lightning.training.scales import Scale, Stage, schedule
+from nst_lightning.training.tile_sizes import Tiling, check_losses, check_tile
 
 CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
@@ -308,7 +308,7 @@ class StyleTransfer(L.LightningModule):
         return self.pair.finish(self.average.read(self.image).clamp(0, 1))
 
     def similarity(self) -> dict[str, Tensor]:
-        """How near the result is to the content image: :func:`nst_lightning.similarity.similarity`."""
+        """How near the result is to the content image: :func:`nst_lightning.pictures.similarity.similarity`."""
         return similarity(self.result, self.pair.content_image)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures, VGGSettings
-from nst_lightning.images import read_image, resize
-from nst_lightning.layers import find_layer
+from nst_lightning.network.layers import find_layer
+from nst_lightning.pictures.files import read_image, resize
 
 ROOT = Path(__file__).parents[1]
 SIZE = 64

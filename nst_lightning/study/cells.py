@@ -23,15 +23,15 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from nst_lightning.command_line import NSTCommandLine
+from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.errors import UsageError
-from nst_lightning.images import write_image
-from nst_lightning.initial import initial_image
-from nst_lightning.memory import peak_memory, reset_peak_memory
 from nst_lightning.module import StyleTransfer
-from nst_lightning.scales import Scale, schedule
-from nst_lightning.silence import silence
+from nst_lightning.objective.memory import peak_memory, reset_peak_memory
+from nst_lightning.pictures.files import write_image
 from nst_lightning.study.distances import distances
+from nst_lightning.training.initial import initial_image
+from nst_lightning.training.scales import Scale, schedule
+from nst_lightning.training.silence import silence
 
 PROBE_STEPS = 20  # at each scale, timed to choose the number of steps that fills the seconds of a cell
 POINTS = 250  # of a loss curve, about

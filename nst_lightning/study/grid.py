@@ -13,10 +13,10 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from nst_lightning.arguments import check_config
+from nst_lightning.cli.arguments import check_config
 from nst_lightning.errors import BadArgument, UsageError, nearest
-from nst_lightning.images import FORMATS
-from nst_lightning.sources import pictures_in
+from nst_lightning.pictures.files import FORMATS
+from nst_lightning.pictures.sources import pictures_in
 
 PATTERN = re.compile(r"[*?\[]")
 PICTURES = ("data.content", "data.style", "model.init")

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from nst_lightning.callbacks import flatten
-from nst_lightning.images import ImageError, fit_size, read_image, resize, to_pil
+from nst_lightning.pictures.files import ImageError, fit_size, read_image, resize, to_pil
 from nst_lightning.study.cells import Outcome
 from nst_lightning.study.figure import Label, Panel, contact_sheet, difference
 from nst_lightning.study.grid import Mark, label_of

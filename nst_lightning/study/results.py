@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from nst_lightning.images import write_file
-from nst_lightning.initial import INITS
+from nst_lightning.pictures.files import write_file
 from nst_lightning.study.cells import Outcome
+from nst_lightning.training.initial import INITS
 
 RECORD = "cell.json"
 FORMAT = 1  # a cell recorded under another is run again

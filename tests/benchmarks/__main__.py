@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nst_lightning.memory import peak_memory
+from nst_lightning.objective.memory import peak_memory
 from tests.benchmarks import breakdown, crowson, many, roots, steps, tiled
 
 PARTS = ("steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells")

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nst_lightning import StyleTransfer, VGGFeatures
-from nst_lightning.layers import Layer
-from nst_lightning.losses import total_variation
-from nst_lightning.moments import Moments
-from nst_lightning.optimizers import OPTIMIZERS
-from nst_lightning.style_losses import EPSILON, matrix_root, wasserstein_loss
+from nst_lightning.losses.moments import Moments
+from nst_lightning.losses.style_loss import EPSILON
+from nst_lightning.losses.variation import total_variation
+from nst_lightning.losses.wasserstein import matrix_root, wasserstein_loss
+from nst_lightning.network.layers import Layer
+from nst_lightning.training.optimizers import OPTIMIZERS
 
 
 class Bare:

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nst_lightning import ImagePair, StyleTransfer
-from nst_lightning.losses import content_loss
-from nst_lightning.moments import moments
-from nst_lightning.optimizers import adam
+from nst_lightning.losses.content import content_loss
+from nst_lightning.losses.moments import moments
+from nst_lightning.training.optimizers import adam
 from tests.benchmarks.steps import PICTURES, model_of, trainer_for
 
 TARGET = 1.05  # times the network and the statistics' own arithmetic

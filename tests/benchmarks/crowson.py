@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures
 from nst_lightning.data import StyleImage
-from nst_lightning.images import fit_size, read_image, resize
-from nst_lightning.layers import Layer, layer_weights
-from nst_lightning.losses import total_variation
-from nst_lightning.moments import Moments
-from nst_lightning.objective import Objective
-from nst_lightning.scales import schedule
-from nst_lightning.style_losses import make_style_losses
+from nst_lightning.losses import make_style_losses
+from nst_lightning.losses.moments import Moments
+from nst_lightning.losses.variation import total_variation
+from nst_lightning.network.layers import Layer, layer_weights
+from nst_lightning.objective.whole import Objective
+from nst_lightning.pictures.files import fit_size, read_image, resize
+from nst_lightning.training.scales import schedule
 from tests.benchmarks.roots import newton_schulz_loss, style_root
 from tests.benchmarks.steps import PICTURES, Interleave, model_of, read_pair, trainer_for
 

@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nst_lightning import VGGFeatures
-from nst_lightning.layers import find_layer
-from nst_lightning.moments import Moments, moments
-from nst_lightning.style_losses import EPSILON, matrix_root, wasserstein_loss
+from nst_lightning.losses.moments import Moments, moments
+from nst_lightning.losses.style_loss import EPSILON
+from nst_lightning.losses.wasserstein import matrix_root, wasserstein_loss
+from nst_lightning.network.layers import find_layer
 from tests.benchmarks.steps import PICTURES, read_pair
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")  # 64, 128, 256, 512, 512 channels
@@ -70,7 +71,7 @@ def newton_schulz_root(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 
 def newton_schulz_loss(image: Moments, style: Moments, root: Tensor) -> Tensor:
-    """The same loss as :func:`nst_lightning.style_losses.wasserstein_loss`, its root by Newton–Schulz.
+    """The same loss as :func:`nst_lightning.losses.wasserstein.wasserstein_loss`, its root by Newton–Schulz.
 
     Args:
         image: moments of the image's features.

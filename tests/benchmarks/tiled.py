@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nst_lightning import ImagePair, StyleTransfer
-from nst_lightning.memory import peak_memory, reset_peak_memory
+from nst_lightning.objective.memory import peak_memory, reset_peak_memory
 from tests.benchmarks.steps import ROOT, model_of, trainer_for
 
 WHOLE, TILED = 1024, 2048

@@ -1,0 +1,206 @@
+"""``fit``: LightningCLI with checks before anything is built."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import yaml
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from nst_lightning.callbacks import Progress, RunLog, SaveResult
+from nst_lightning.cli.arguments import Parser, check_config, expand, flag_of
+from nst_lightning.data import ImagePair
+from nst_lightning.errors import BadArgument, UsageError, reason
+from nst_lightning.module import StyleTransfer
+from nst_lightning.pictures.files import ImageError, check_output
+from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, find_checkpoint
+from nst_lightning.training.optimizers import check_precision, choose_precision
+
+DESCRIPTION = """Neural style transfer by optimisation. With two pictures and nothing else:
+python -m nst_lightning fit photo.jpg painting.jpg --output out.png
+For a grid of runs: python -m nst_lightning study --help"""
+TRAINER_DEFAULTS = {
+    "max_steps": 180,
+    "max_epochs": -1,
+    # validation counts steps, not epochs: a run is one epoch
+    "val_check_interval": 50,
+    "check_val_every_n_epoch": None,
+    "num_sanity_val_steps": 0,
+    # the model summary would list one image
+    "enable_model_summary": False,
+    "logger": {
+        "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+        "init_args": {"save_dir": "logs", "name": "transfer", "default_hp_metric": False},
+    },
+}
+Until = Literal["parsed", "checked", "done"]
+CHECKPOINT_DEFAULTS = {
+    # the newest only; with L-BFGS a checkpoint is 22 times as large as the image
+    "checkpoint.every_n_train_steps": 50,
+    "checkpoint.filename": "{step}",
+    "checkpoint.save_on_exception": True,
+}
+
+
+class NSTCommandLine(LightningCLI):
+    """``python -m nst_lightning fit``: the module, the pictures, the Trainer and what is written.
+
+    Args:
+        args: the words after the program's name, the first of them ``fit``.
+        until: ``parsed`` (whether the words are understood), ``checked`` (everything but the network is built, and whether
+            it goes together is known; nothing is written) or ``done``.
+        callbacks: more callbacks for the Trainer, beside those of the config.
+
+    Raises:
+        UsageError: with what to say, if the words do not make a run.
+    """
+
+    def __init__(self, args: Sequence[str], until: Until = "done", callbacks: Sequence[Callback] = ()) -> None:
+        self.args = expand(args)
+        self.until = until
+        self._more_callbacks = list(callbacks)
+        try:
+            super().__init__(
+                StyleTransfer,
+                ImagePair,
+                args=self.args,
+                parser_class=Parser,
+                parser_kwargs={"description": DESCRIPTION, "fit": {"description": DESCRIPTION}},
+                trainer_defaults=TRAINER_DEFAULTS,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+            )
+        except BadArgument as error:
+            flag = flag_of(error.name, self.fit_parser.flags())
+            value = "" if error.value is None else f" {error.value}"
+            raise UsageError(f"{flag}{value}: {error.expected}") from error
+
+    @property
+    def fit_parser(self) -> Parser:
+        parser = self._subcommand_parsers["fit"]
+        assert isinstance(parser, Parser)
+        return parser
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(self._checked_configs(args))
+
+    @staticmethod
+    def _checked_configs(args: Sequence[str]) -> list[str]:
+        for before, word in zip(["", *args], args, strict=False):
+            path = word.split("=", 1)[1] if word.startswith("--config=") else word if before in ("--config", "-c") else None
+            if path is not None:
+                check_config(path)
+        return list(args)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--output",
+            type=str | None,
+            default=None,
+            help="File to write the picture to: .png, .jpg, .tif or .webp. It is also in the run's folder.",
+        )
+        parser.add_argument("--bits", type=Literal[8, 16], default=8, help="Bits a channel of --output; 16 for .png only.")
+        parser.add_lightning_class_args(RunLog, "log")
+        parser.add_lightning_class_args(NewestCheckpoint, "checkpoint")
+        parser.set_defaults(CHECKPOINT_DEFAULTS)
+
+    def _parse_ckpt_path(self) -> None:
+        """Settings of the checkpoint, and over them what was given on this command line (LightningCLI: the reverse)."""
+        config = self.config[self.config.subcommand]
+        if not config.ckpt_path:
+            return
+        path, settings = find_checkpoint(config.ckpt_path)
+        given = self.parser.parse_args(self.args, defaults=False)
+        defaults = self.parser.get_defaults()
+        base = self.parser.parse_object({"subcommand": "fit", "fit": {"model": settings}}, defaults)
+        self.config = self.parser.parse_object(given, base)
+        self.config.fit.ckpt_path = path
+
+    def instantiate_classes(self) -> None:
+        if self.until == "parsed":
+            return
+        super().instantiate_classes()
+        # What needs both pictures and settings is checked here: nothing is built or written yet.
+        config = self.config[self.subcommand]
+        if config.output is not None:
+            try:
+                check_output(config.output, config.bits, config.data.size)
+            except ImageError as error:
+                raise BadArgument("output", config.output, str(error)) from error
+        elif config.bits != 8:
+            raise BadArgument("bits", config.bits, "is for --output, which is not given")
+        if config.output is None and not self.trainer.loggers and not config.trainer.fast_dev_run:
+            raise BadArgument("output", None, "nothing is logged, so the picture would be lost; give a file")
+        self.datamodule.setup("fit")
+        # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
+        self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
+        if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
+            print(self._choice, flush=True)
+
+    def resolve(self, words: Sequence[str]) -> dict[str, Any]:
+        """The whole config that some words stand for, as plain values.
+
+        Raises:
+            UsageError: with what is not understood.
+        """
+        try:
+            config = self.parser.parse_args(self._checked_configs(expand(words)))
+        except BadArgument as error:
+            raise UsageError(f"{flag_of(error.name, self.fit_parser.flags())} {error.value}: {error.expected}") from error
+        return yaml.safe_load(self.parser.dump(config, skip_none=False))["fit"]
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        if self.until != "done":
+            return
+        try:
+            super()._run_subcommand(subcommand)
+        except SIGTERMException:
+            raise
+        except UsageError:
+            raise
+        except SystemExit:  # Lightning's answer to Ctrl-C is exit code 1
+            raise SystemExit(128 + signal.SIGINT) from None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        config = self.config[self.subcommand]
+        if config.trainer.max_steps < 1:
+            raise BadArgument("max_steps", config.trainer.max_steps, "the number of steps is 1 or more")
+        if config.trainer.val_check_interval is not None and not config.trainer.val_check_interval:
+            raise BadArgument("val_check_interval", 0, "the number of steps between two validations is 1 or more")
+        precision, why = choose_precision(config.trainer.precision)
+        chosen = f"precision {precision}: {why}; memory channels_last: convolutions are faster in it"
+        self._choice = "" if config.trainer.precision else chosen
+        check_precision(self.model.make_optimizer, str(precision))
+        callbacks = self.config_init[self.subcommand].trainer.callbacks or []
+        plugins = self.config_init[self.subcommand].trainer.plugins or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        # the bar ends before the final line is printed
+        bar = [Progress()] if config.trainer.enable_progress_bar is not False else []
+        extra = [*bar, *self._more_callbacks, SaveResult(config.output, config.bits)]
+        try:
+            return super().instantiate_trainer(callbacks=[*callbacks, *extra], precision=precision, **kwargs)
+        except (MisconfigurationException, ValueError, ImportError) as error:
+            raise BadArgument("trainer", None, " ".join(str(error).split())) from error
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Any:
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, NewestCheckpoint)]
+        if not config.get("logger"):
+            self.save_config_callback = None  # there is no run's folder to write it to
+        return super()._instantiate_trainer(config, callbacks)
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise BadArgument("seed_everything", self.config[self.subcommand].seed_everything, reason(error)) from error

@@ -1,0 +1,1 @@
+"""The frozen VGG: its layers, weights and features."""

@@ -1,0 +1,1 @@
+"""Pictures: files and tensors, what a person names, colours, regions."""

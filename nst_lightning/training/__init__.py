@@ -1,0 +1,1 @@
+"""What happens when in a run, and what watches over it."""

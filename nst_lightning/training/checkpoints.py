@@ -1,0 +1,107 @@
+"""Checkpoints: written whole or not at all, the newest two kept, and the newest readable one found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from nst_lightning.errors import BadArgument, reason
+from nst_lightning.network.weights import UNREADABLE
+from nst_lightning.pictures.files import atomic_write
+
+COMPLETE = {"optimizer_states", "loops", "global_step", "pytorch-lightning_version"}
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there when it is complete and on the disk.
+
+    Lightning's own goes through the system's folder for temporary files, which may be another disk, and through a copy in
+    memory as large as the checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with atomic_write(path) as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # torch wraps what the disk says, such as that it is full
+                if isinstance(error.__context__, OSError):
+                    raise OSError(f"{path} cannot be written ({error.__context__.strerror})") from error
+                raise
+
+
+class NewestCheckpoint(ModelCheckpoint):
+    """Lightning's checkpoint callback, which also saves the end of a run that is no multiple of its clock.
+
+    The one before the newest is kept too: if the newest is damaged, little is lost.
+    """
+
+    _before = ""
+
+    def _save_none_monitor_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
+        newest = self.best_model_path
+        keep, self.save_top_k = self.save_top_k, -1  # save, and remove nothing
+        try:
+            super()._save_none_monitor_checkpoint(trainer, monitor_candidates)
+        finally:
+            self.save_top_k = keep
+        old, self._before = self._before, newest
+        if keep == 1 and old and self._should_remove_checkpoint(trainer, old, self.best_model_path):
+            self._remove_checkpoint(trainer, old)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        if self.save_top_k != 0 and self._last_global_step_saved != trainer.global_step and self.dirpath:
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+def find_checkpoint(path: str) -> tuple[str, dict[str, Any]]:
+    """The checkpoint to resume from.
+
+    Args:
+        path: a file, or a folder: the newest readable checkpoint in it, at any depth.
+
+    Returns:
+        The file, and the settings of the model that made it.
+
+    Raises:
+        BadArgument: if there is none that can be read.
+    """
+    if not Path(path).is_dir():
+        return path, read_settings(path)
+    newest = sorted(Path(path).rglob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    for file in newest:
+        try:
+            settings = read_settings(str(file))
+        except BadArgument as error:
+            print(f"{file}: {error.expected}; taking the one before", flush=True)
+        else:
+            print(f"resuming from {file}", flush=True)
+            return str(file), settings
+    raise BadArgument("ckpt_path", path, f"no checkpoint in this folder can be read ({len(newest)} found)")
+
+
+def read_settings(path: str) -> dict[str, Any]:
+    """The settings of the model in a checkpoint.
+
+    Raises:
+        BadArgument: if the file is not there, cannot be read, or is no checkpoint of this program.
+    """
+    if not Path(path).is_file():
+        raise BadArgument("ckpt_path", path, "no such file or folder")
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        settings, found = dict(saved.get("hyper_parameters", {})), tuple(saved.get("state_dict", ()))
+        complete = set(saved) >= COMPLETE
+    except UNREADABLE as error:
+        raise BadArgument("ckpt_path", path, f"not a checkpoint that can be read ({reason(error)})") from error
+    if found != ("image",) or not complete:
+        raise BadArgument("ckpt_path", path, "not a checkpoint of this program")
+    settings.pop("_instantiator", None)
+    return settings

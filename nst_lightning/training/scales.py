@@ -1,0 +1,95 @@
+"""Coarse to fine: which size is optimised at which step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from nst_lightning.errors import BadArgument
+from nst_lightning.pictures.files import fit_size
+
+SMALLEST = 128  # pixels; below it the deepest layers see a handful of positions
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of the pyramid.
+
+    Args:
+        size: longer side, in pixels, or up to 1 as a part of the size of the result.
+        steps: how many of the steps it gets, relative to the other scales'; in all they are the Trainer's max_steps.
+    """
+
+    size: float
+    steps: float
+
+
+class Stage(NamedTuple):
+    """One scale of a run.
+
+    Attributes:
+        size: longer side in pixels.
+        shape: ``(height, width)`` of the image.
+        first: the first step at this scale.
+        last: the step after the last.
+    """
+
+    size: int
+    shape: tuple[int, int]
+    first: int
+    last: int
+
+
+def automatic(size: int, smallest: int = SMALLEST) -> list[Scale]:
+    """Scales by factors of √2 from about 128 px to ``size``, each with √2 times the steps of the next larger one.
+
+    Halving the pixels halves the time of a step, so every scale takes 1/√2 of the time of the next larger one.
+
+    >>> [(round(scale.size), round(scale.steps, 2)) for scale in automatic(256)]
+    [(128, 2.0), (181, 1.41), (256, 1.0)]
+    """
+    factors = [1.0]
+    while size * factors[-1] / 2**0.5 >= smallest * 0.99:
+        factors.append(factors[-1] / 2**0.5)
+    return [Scale(size * factor, 1 / factor) for factor in reversed(factors)]
+
+
+def schedule(
+    scales: Literal["auto", "none"] | Sequence[Scale], size: int, shape: tuple[int, int], steps: int
+) -> list[Stage]:
+    """The stages of a run.
+
+    Args:
+        scales: ``auto`` (see :func:`automatic`), ``none`` (the final size only), or scales, coarse to fine.
+        size: longer side of the result in pixels.
+        shape: ``(height, width)`` of the result.
+        steps: of the whole run.
+
+    Raises:
+        BadArgument: for scales that do not grow, or do not end with the size of the result.
+
+    >>> [(stage.shape, stage.first, stage.last) for stage in schedule("auto", 256, (192, 256), 100)]
+    [((96, 128), 0, 45), ((136, 181), 45, 77), ((192, 256), 77, 100)]
+    """
+    if isinstance(scales, str):
+        scales = automatic(size) if scales == "auto" else [Scale(1.0, 1)]
+    pixels = [scale.size * size if scale.size <= 1 else scale.size for scale in scales]
+    for scale, pixel in zip(scales, pixels, strict=True):
+        if not (pixel >= 1 and 0 < scale.steps < float("inf")):
+            raise BadArgument("scales", f"{scale.size} x {scale.steps}", "size and steps of a scale are above 0")
+    if not pixels or pixels != sorted(pixels) or abs(pixels[-1] - size) >= 0.5:
+        raise BadArgument("scales", pixels, f"sizes grow, and the last is that of the result, {size} (or 1.0)")
+    # with fewer steps than scales the coarsest are left out
+    scales, pixels = scales[-max(steps, 1) :], pixels[-max(steps, 1) :]
+    whole = sum(scale.steps for scale in scales)
+    stages: list[Stage] = []
+    done = 0.0
+    for number, (scale, pixel) in enumerate(zip(scales, pixels, strict=True), start=1):
+        first = stages[-1].last if stages else 0
+        done += scale.steps
+        # every scale gets a step, whatever the others' shares
+        last = min(max(round(steps * done / whole), first + 1), steps - (len(scales) - number))
+        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last))
+    final = stages[-1]._replace(size=size, shape=shape)
+    return [*stages[:-1], final]

@@ -1,0 +1,143 @@
+"""The main job, as a person runs it: pictures in, a picture and a TensorBoard run out."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nst_lightning.main import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(pictures, workdir, capsys):
+    """One run of 7 steps, logged every 3."""
+    flags = [
+        "--data.size",
+        "48",
+        "--trainer.max_steps",
+        "7",
+        "--log.every_n_steps",
+        "3",
+        "--trainer.val_check_interval",
+        "2",
+    ]
+    output = workdir / "new" / "out.png"
+    assert main(["fit", *map(str, pictures), "--output", str(output), *flags, "--trainer.precision", "32-true"]) == 0
+    return workdir / "logs" / "transfer" / "version_0", output, capsys.readouterr().out
+
+
+def test_the_picture_is_in_the_run_and_at_output(run):
+    """If this fails, the result is lost, or not where the last line says."""
+    folder, output, printed = run
+    assert np.array_equal(np.asarray(Image.open(output)), np.asarray(Image.open(folder / "result.png")))
+    assert max(Image.open(output).size) == 48
+    last = [line for line in printed.splitlines() if line.strip()][-1]
+    for part in (str(output), "48 x ", "7 steps", " s ", "PSNR", "SSIM"):
+        assert part in last
+    assert (folder / "config.yaml").is_file() and list((folder / "checkpoints").iterdir())
+
+
+def test_tensorboard_has_images_losses_and_settings(run):
+    """If this fails, TensorBoard does not show how the image forms, or runs cannot be compared by their settings."""
+    events = EventAccumulator(str(run[0]), size_guidance={"images": 0, "scalars": 0})
+    events.Reload()
+    assert [image.step for image in events.Images("image")] == [0, 1, 3, 6, 7]
+    for name in ("content", "style"):
+        assert len(events.Images(name)) == 1
+    picture = Image.open(io.BytesIO(events.Images("image")[-1].encoded_image_string))
+    assert np.abs(np.asarray(picture, float) - np.asarray(Image.open(run[1]), float)).max() <= 1
+    assert [value.step for value in events.Scalars("loss/total")] == [1, 3, 6, 7]
+    layers = {f"loss/style/relu{n}_1" for n in range(1, 5)} | {"loss/content/relu4_2"}
+    tags = set(events.Tags()["scalars"])
+    assert {"loss/content", "loss/style", "learning_rate", "steps_per_second"} | layers <= tags
+    assert {value.step for value in events.Scalars("val/psnr")} >= {2, 4, 6}
+    assert {"val/ssim"} <= tags
+    hparams = {tag for tag in events.summary_metadata if tag.startswith("_hparams_")}
+    assert "_hparams_/session_start_info" in hparams
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"model/style_weight" in content and b"trainer/max_steps" in content
+
+
+def test_every_step_can_be_logged(pictures, workdir):
+    """If this fails, `every_n_steps: 1` leaves steps out."""
+    flags = ["--data.size", "32", "--trainer.max_steps", "4", "--log.every_n_steps", "1"]
+    assert main(["fit", *map(str, pictures), *flags]) == 0
+    events = EventAccumulator(str(workdir / "logs" / "transfer" / "version_0"), size_guidance={"images": 0})
+    events.Reload()
+    assert [image.step for image in events.Images("image")] == [0, 1, 2, 3, 4]
+
+
+def test_the_saved_config_repeats_the_run(run, workdir):
+    """If this fails, a run's own config does not make its picture again."""
+    folder, output, _ = run
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["model"]["style_layers"][0] == "relu1_1"
+    before = np.asarray(Image.open(output))
+    assert main(["fit", "--config", str(folder / "config.yaml"), "--output", str(workdir / "again.png")]) == 0
+    assert np.array_equal(before, np.asarray(Image.open(workdir / "again.png")))
+
+
+def test_nothing_but_the_output(pictures, workdir):
+    """If this fails, a run cannot be told to leave nothing but its picture."""
+    off = [
+        word
+        for name in ("logger", "enable_checkpointing", "enable_progress_bar")
+        for word in (f"--trainer.{name}", "false")
+    ]
+    flags = ["--data.size", "32", "--trainer.max_steps", "2", "--output", "out.png"]
+    assert main(["fit", *map(str, pictures), *flags, *off]) == 0
+    assert [path.name for path in workdir.iterdir()] == ["out.png"]
+
+
+def test_without_a_content_image_there_is_nothing_to_compare_with(pictures, workdir, capsys):
+    """If this fails, texture synthesis needs a photograph."""
+    flags = ["--data.style", str(pictures[1]), "--model.init", "noise", "--data.size", "32", "--trainer.max_steps", "2"]
+    assert main(["fit", *flags]) == 0
+    assert "PSNR" not in capsys.readouterr().out
+
+
+def test_help_explains_every_flag(capsys):
+    """If this fails, a flag has no explanation."""
+    assert main(["fit", "--help"]) == 0
+    text = capsys.readouterr().out
+    for flag in ("content", "style", "size"):
+        assert f"--data.{flag}" in text
+    for words in ("0 or more", "1 to 16384", "vgg11, vgg13, vgg16 or vgg19", "longer side"):
+        assert words in " ".join(text.split())
+
+
+def test_the_wheel_stylises_without_the_repository(pictures, tmp_path):
+    """If this fails, the installed package lacks its weights, or needs files of the repository."""
+    source = tmp_path / "source"  # building leaves files behind
+    shutil.copytree(ROOT / "nst_lightning", source / "nst_lightning")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path)]
+    subprocess.run([*build, str(source)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(site)
+    weights = "nst_lightning/network/weights/"
+    needed = ("vgg16_imagenet_features.safetensors", "README.md", "calibration/photo.jpg", "calibration/painting.jpg")
+    assert {weights + name for name in needed} <= set(names)
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"nst_lightning"}
+    words = ["fit", *map(str, pictures), "--data.size", "32", "--trainer.max_steps", "1", "--output", "out.png"]
+    program = f"import sys; sys.path.insert(0, {str(site)!r}); import nst_lightning, nst_lightning.main as c; " + (
+        "assert 'site' in nst_lightning.__file__; sys.exit(c.main(sys.argv[1:]))"
+    )
+    subprocess.run([sys.executable, "-I", "-c", program, *words], check=True, cwd=tmp_path)
+    assert max(Image.open(tmp_path / "out.png").size) == 32
