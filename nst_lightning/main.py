@@ -1,19 +1,54 @@
-"""The commands: ``fit`` makes one picture, ``study`` a grid of them. Every end has its exit code."""
+"""The commands: ``fit`` makes one picture, ``study`` a grid of them, ``demo`` shows the program at work.
+
+What needs no torch is answered before it is loaded: help, version, flags and files that there are not.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
 
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from nst_lightning.cli import help as texts
+from nst_lightning.cli.early import check_words
+from nst_lightning.cli.words import expand
+from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError, nearest
 
-from nst_lightning.cli.command_line import NSTCommandLine
-from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError
-from nst_lightning.study.command import study
-from nst_lightning.training.silence import silence
+SAMPLES = Path(__file__).parent / "pictures" / "samples"
+Command = Callable[[Sequence[str]], int]
 
-COMMANDS = ("fit", "study")
+
+def fit(words: Sequence[str]) -> int:
+    """One picture; ``words`` follow the command."""
+    if {"-h", "--help"} & set(words):
+        print(texts.FIT, end="")
+        return 0
+    expanded = expand(["fit", *words])
+    every = "--help_all" in expanded
+    if not every:
+        check_words(expanded)
+    from nst_lightning.cli.run import run  # loads torch
+
+    return run(["fit", "--help"] if every else expanded)
+
+
+def study(words: Sequence[str]) -> int:
+    """A grid of pictures."""
+    from nst_lightning.study.command import study as command
+
+    return command(words)
+
+
+def demo(words: Sequence[str]) -> int:
+    """A picture of two that come along, in the current folder; ``words`` are flags of ``fit``."""
+    pictures = [str(SAMPLES / name) for name in ("photo.jpg", "painting.jpg")]
+    return fit([*pictures, "--data.size=384", "--output=nst_demo.png", *words])
+
+
+COMMANDS: dict[str, Command] = {"fit": fit, "study": study, "demo": demo}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -27,12 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args)
     try:
-        with silence():
-            if words[:1] == ["study"]:
-                return study(words[1:])
-            if words and words[0] not in COMMANDS and not words[0].startswith("-"):
-                raise UsageError(f"{words[0]}: no such command; give {' or '.join(COMMANDS)}")
-            command_line = NSTCommandLine(words)
+        return _run(words)
     except UsageError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 2
@@ -44,8 +74,33 @@ def main(args: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:  # before the first step: there is no picture yet
         return 128 + signal.SIGINT
-    except SIGTERMException:
-        return 128 + signal.SIGTERM
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
-    return 0 if command_line.trainer.state.finished else 1
+        if isinstance(stop.code, int):
+            return stop.code
+        # Lightning's SIGTERMException, which is not imported here: torch would be
+        return 128 + signal.SIGTERM if type(stop).__name__.startswith("SIGTERM") else 1
+
+
+def _run(words: list[str]) -> int:
+    first = words[0] if words else ""
+    if first in COMMANDS:
+        return COMMANDS[first](words[1:])
+    if first in ("-h", "--help"):
+        print(texts.PROGRAM, end="")
+        return 0
+    if first == "--version":
+        print(f"nst_lightning {version('nst_lightning')}")
+        return 0
+    if not words:
+        raise UsageError("nothing to do; give a photo and a painting, nst fit photo.jpg painting.jpg, or see nst --help")
+    if first.startswith("-") or Path(first).suffix or os.sep in first or _is_there(first):
+        return fit(words)  # pictures or flags: the command may be left out
+    known = f"give {', '.join(COMMANDS)}, or two pictures"
+    raise UsageError(f"{first}: no such command or picture{nearest(first, COMMANDS)}; {known}")
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import yaml
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from nst_lightning.callbacks import Progress, RunLog, SaveResult
-from nst_lightning.cli.arguments import Parser, check_config, expand, flag_of
+from nst_lightning.cli.early import read_config
+from nst_lightning.cli.parser import Parser, flag_of
+from nst_lightning.cli.settle import LOGS, argument_named_in, as_list, check_processes, check_trainer, explain_class, settle
+from nst_lightning.cli.words import expand
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, UsageError, reason
 from nst_lightning.module import StyleTransfer
-from nst_lightning.pictures.files import ImageError, check_output
+from nst_lightning.objective.ranks import TilesStrategy
+from nst_lightning.pictures.files import ImageError, check_folder, check_output
 from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, find_checkpoint
 from nst_lightning.training.optimizers import check_precision, choose_precision
 
-DESCRIPTION = """Neural style transfer by optimisation. With two pictures and nothing else:
-python -m nst_lightning fit photo.jpg painting.jpg --output out.png
-For a grid of runs: python -m nst_lightning study --help"""
+DESCRIPTION = "Neural style transfer by optimisation: every flag. On one screen, by want: nst fit --help"
 TRAINER_DEFAULTS = {
     "max_steps": 180,
     "max_epochs": -1,
@@ -35,7 +39,7 @@ TRAINER_DEFAULTS = {
     "enable_model_summary": False,
     "logger": {
         "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-        "init_args": {"save_dir": "logs", "name": "transfer", "default_hp_metric": False},
+        "init_args": {"save_dir": LOGS, "name": "transfer", "default_hp_metric": False},
     },
 }
 Until = Literal["parsed", "checked", "done"]
@@ -91,15 +95,18 @@ class NSTCommandLine(LightningCLI):
         return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(self._checked_configs(args))
+        self.config = self._parsed(args)
 
-    @staticmethod
-    def _checked_configs(args: Sequence[str]) -> list[str]:
-        for before, word in zip(["", *args], args, strict=False):
-            path = word.split("=", 1)[1] if word.startswith("--config=") else word if before in ("--config", "-c") else None
-            if path is not None:
-                check_config(path)
-        return list(args)
+    def _parsed(self, words: Sequence[str]) -> Any:
+        """The config that some words in full stand for."""
+        for word in words:
+            if word.startswith("--config="):
+                read_config(word.split("=", 1)[1])
+        return self.parser.parse_args(list(words))
+
+    def before_instantiate_classes(self) -> None:
+        """Fill in home folders, and the folder of the logs, in what configs, checkpoint and flags together say."""
+        settle(self.config)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -128,7 +135,12 @@ class NSTCommandLine(LightningCLI):
     def instantiate_classes(self) -> None:
         if self.until == "parsed":
             return
-        super().instantiate_classes()
+        try:
+            super().instantiate_classes()
+        except (BadArgument, UsageError):
+            raise
+        except (ValueError, ImportError) as error:  # a class of Lightning's, or of somebody else's, that cannot be made
+            raise UsageError(explain_class(error, self.config[self.subcommand])) from error
         # What needs both pictures and settings is checked here: nothing is built or written yet.
         config = self.config[self.subcommand]
         if config.output is not None:
@@ -140,11 +152,25 @@ class NSTCommandLine(LightningCLI):
             raise BadArgument("bits", config.bits, "is for --output, which is not given")
         if config.output is None and not self.trainer.loggers and not config.trainer.fast_dev_run:
             raise BadArgument("output", None, "nothing is logged, so the picture would be lost; give a file")
+        self._check_folders(config)
         self.datamodule.setup("fit")
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
         if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
             print(self._choice, flush=True)
+
+    def _check_folders(self, config: Any) -> None:
+        """Whether the folders of the logs and of the checkpoints can be written."""
+        if config.trainer.fast_dev_run:
+            return
+        ways = "give --trainer.default_root_dir FOLDER, or --output FILE with --trainer.logger false"
+        folders = [("trainer.logger", logger.save_dir, ways) for logger in self.trainer.loggers]
+        folders += [("checkpoint.dirpath", config.checkpoint.dirpath, "give another folder")]
+        for name, folder, way in folders:
+            try:
+                check_folder(folder or ".") if folder or name == "trainer.logger" else None
+            except ImageError as error:
+                raise BadArgument(name, folder, f"{error}; {way}") from error
 
     def resolve(self, words: Sequence[str]) -> dict[str, Any]:
         """The whole config that some words stand for, as plain values.
@@ -153,7 +179,8 @@ class NSTCommandLine(LightningCLI):
             UsageError: with what is not understood.
         """
         try:
-            config = self.parser.parse_args(self._checked_configs(expand(words)))
+            config = self._parsed(expand(words))
+            settle(config)
         except BadArgument as error:
             raise UsageError(f"{flag_of(error.name, self.fit_parser.flags())} {error.value}: {error.expected}") from error
         return yaml.safe_load(self.parser.dump(config, skip_none=False))["fit"]
@@ -172,29 +199,38 @@ class NSTCommandLine(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         config = self.config[self.subcommand]
-        if config.trainer.max_steps < 1:
-            raise BadArgument("max_steps", config.trainer.max_steps, "the number of steps is 1 or more")
-        if config.trainer.val_check_interval is not None and not config.trainer.val_check_interval:
-            raise BadArgument("val_check_interval", 0, "the number of steps between two validations is 1 or more")
+        check_trainer(config.trainer)
         precision, why = choose_precision(config.trainer.precision)
         chosen = f"precision {precision}: {why}; memory channels_last: convolutions are faster in it"
         self._choice = "" if config.trainer.precision else chosen
         check_precision(self.model.make_optimizer, str(precision))
-        callbacks = self.config_init[self.subcommand].trainer.callbacks or []
-        plugins = self.config_init[self.subcommand].trainer.plugins or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
+        given = self.config_init[self.subcommand].trainer
+        callbacks, plugins = as_list(given.callbacks), as_list(given.plugins)
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         # the bar ends before the final line is printed
         bar = [Progress()] if config.trainer.enable_progress_bar is not False else []
         extra = [*bar, *self._more_callbacks, SaveResult(config.output, config.bits)]
+        make = partial(super().instantiate_trainer, precision=precision, **kwargs)
         try:
-            return super().instantiate_trainer(callbacks=[*callbacks, *extra], precision=precision, **kwargs)
-        except (MisconfigurationException, ValueError, ImportError) as error:
-            raise BadArgument("trainer", None, " ".join(str(error).split())) from error
+            trainer = make(callbacks=[*callbacks, *extra])
+            if trainer.world_size > 1 and config.trainer.strategy == "auto":
+                # Lightning's choice would make the same image several times
+                trainer = make(callbacks=[*callbacks, *extra], strategy=TilesStrategy())
+        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
+            name, said = argument_named_in(str(error))
+            raise BadArgument(name, config.trainer.get(name.rpartition(".")[2]), said) from error
+        if isinstance(trainer.accelerator, CPUAccelerator):
+            check_processes(trainer.num_devices)
+        if trainer.world_size > 1 and not isinstance(trainer.strategy, TilesStrategy):
+            expected = "several processes share one image by --trainer.strategy tiles"
+            raise BadArgument("trainer.strategy", config.trainer.strategy, expected)
+        return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Any:
-        if config.get("enable_checkpointing") is False:
+        folder = config.get("logger") or config.get("default_root_dir") or self.config[self.subcommand].checkpoint.dirpath
+        if config.get("enable_checkpointing") is False or not folder:  # without a folder they would lie where one stands
             callbacks = [callback for callback in callbacks if not isinstance(callback, NewestCheckpoint)]
+            config["enable_checkpointing"] = False
         if not config.get("logger"):
             self.save_config_callback = None  # there is no run's folder to write it to
         return super()._instantiate_trainer(config, callbacks)

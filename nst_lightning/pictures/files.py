@@ -208,10 +208,22 @@ def check_output(path: str | os.PathLike[str], bits: int = 8, size: int = 1) -> 
         raise ImageError("16 bits a channel can be written as .png only")
     if FORMATS[path.suffix.lower()] == "WEBP" and size > 16383:
         raise ImageError("WebP holds 16383 pixels a side at most; give .png or .tif")
-    folder = path.absolute().parent
     try:
         if path.is_dir():
             raise ImageError("is a folder; give a file name")
+    except OSError as error:
+        raise ImageError(f"cannot be written ({error.strerror})") from error
+    check_folder(path.parent)
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Find out whether files can be written in a folder, which need not be there yet.
+
+    Raises:
+        ImageError: if not.
+    """
+    folder = Path(folder).absolute()
+    try:
         while not folder.exists():
             folder = folder.parent
         if not folder.is_dir():

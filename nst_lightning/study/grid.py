@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from nst_lightning.cli.arguments import check_config
+from nst_lightning.cli.early import read_config
 from nst_lightning.errors import BadArgument, UsageError, nearest
 from nst_lightning.pictures.files import FORMATS
 from nst_lightning.pictures.sources import pictures_in
@@ -112,7 +112,7 @@ def read_study(path: str) -> StudyFile:
         UsageError: if it cannot be read, is not YAML, or says something that is not understood.
     """
     try:
-        check_config(path)
+        read_config(path)
     except BadArgument as error:
         raise UsageError(f"--config {path}: {error.expected.replace('config', 'study file')}") from error
     content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

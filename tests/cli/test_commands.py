@@ -108,10 +108,14 @@ def test_without_a_content_image_there_is_nothing_to_compare_with(pictures, work
     assert "PSNR" not in capsys.readouterr().out
 
 
-def test_help_explains_every_flag(capsys):
-    """If this fails, a flag has no explanation."""
-    assert main(["fit", "--help"]) == 0
+def test_help_all_explains_every_flag(capsys):
+    """If this fails, a flag has no explanation, or Lightning's flags come before ours."""
+    assert main(["fit", "--help_all"]) == 0
     text = capsys.readouterr().out
+    places = [text.index(f"  --{flag} ") for flag in ("data.content", "model.style_weight", "checkpoint.dirpath")]
+    assert places == sorted(places) and places[1] < text.index("  --trainer.accelerator ")
+    for untrue in ("entry-point", "default_root_dir or", "weights_save_path", "os.getcwd"):
+        assert untrue not in text, untrue
     for flag in ("content", "style", "size"):
         assert f"--data.{flag}" in text
     for words in ("0 or more", "1 to 16384", "vgg11, vgg13, vgg16 or vgg19", "longer side"):
