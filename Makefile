@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --output logs/demo.png
 
-# Style, types and tests.
+# Style, types, the order of imports, and tests.
 # Threads that wait sleep: beside other work, spinning ones make small runs many times slower (and large ones a little faster).
 test slow soak: export OMP_WAIT_POLICY ?= passive
 test slow soak: export GOMP_SPINCOUNT ?= 0
@@ -18,6 +18,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 # Step times and memory against the bare network; table on the screen, numbers in logs/bench.json.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from nst_lightning.module import StyleTransfer
     from nst_lightning.network.features import VGGFeatures, VGGSettings
 
+    __version__: str
+
 __all__ = ["ImagePair", "StyleLoss", "StyleTransfer", "VGGFeatures", "VGGSettings", "stylize"]
 
 _HOMES = {
@@ -27,6 +29,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+import nst_lightning
 from nst_lightning.cli import help as texts
 from nst_lightning.cli.early import check_words
 from nst_lightning.cli.words import expand
@@ -89,7 +89,7 @@ def _run(words: list[str]) -> int:
         print(texts.PROGRAM, end="")
         return 0
     if first == "--version":
-        print(f"nst_lightning {version('nst_lightning')}")
+        print(f"nst_lightning {nst_lightning.__version__}")
         return 0
     if not words:
         raise UsageError("nothing to do; give a photo and a painting, nst fit photo.jpg painting.jpg, or see nst --help")

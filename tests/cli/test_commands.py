@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -120,28 +116,3 @@ def test_help_all_explains_every_flag(capsys):
         assert f"--data.{flag}" in text
     for words in ("0 or more", "1 to 16384", "vgg11, vgg13, vgg16 or vgg19", "longer side"):
         assert words in " ".join(text.split())
-
-
-def test_the_wheel_stylises_without_the_repository(pictures, tmp_path):
-    """If this fails, the installed package lacks its weights, or needs files of the repository."""
-    source = tmp_path / "source"  # building leaves files behind
-    shutil.copytree(ROOT / "nst_lightning", source / "nst_lightning")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path)]
-    subprocess.run([*build, str(source)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    site = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        archive.extractall(site)
-    weights = "nst_lightning/network/weights/"
-    needed = ("vgg16_imagenet_features.safetensors", "README.md", "calibration/photo.jpg", "calibration/painting.jpg")
-    assert {weights + name for name in needed} <= set(names)
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"nst_lightning"}
-    words = ["fit", *map(str, pictures), "--data.size", "32", "--trainer.max_steps", "1", "--output", "out.png"]
-    program = f"import sys; sys.path.insert(0, {str(site)!r}); import nst_lightning, nst_lightning.main as c; " + (
-        "assert 'site' in nst_lightning.__file__; sys.exit(c.main(sys.argv[1:]))"
-    )
-    subprocess.run([sys.executable, "-I", "-c", program, *words], check=True, cwd=tmp_path)
-    assert max(Image.open(tmp_path / "out.png").size) == 32
