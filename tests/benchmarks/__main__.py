@@ -3,7 +3,7 @@
 ``steps``: the program against a bare loop with the same work. ``roots``: the Wasserstein loss by one eigendecomposition
 against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/style-transfer-pytorch's schedule and objective.
 ``breakdown``: where the time of a step goes. ``tiles``: time and memory from 256 to 4096 px. ``ranks``: two processes at
-one image. ``cells``: the engines of studies.
+one image. ``cells``: the engines of studies. ``startup``: what a person waits for.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nst_lightning.objective.memory import peak_memory
-from tests.benchmarks import breakdown, crowson, many, roots, steps, tiled
+from tests.benchmarks import breakdown, crowson, many, roots, startup, steps, tiled
 
-PARTS = ("steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells")
+PARTS = ("startup", "steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells")
 
 
 def cpu_name() -> str:
@@ -128,6 +128,8 @@ def main() -> None:
     console.width = max(console.width, 120)
     found: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu_name()}
     print(f"{found['cpu']}, {found['threads']} threads, torch {found['torch']}")
+    if "startup" in args.parts:
+        found["startup"] = startup.report(console)
     if "steps" in args.parts:
         found["steps"] = run_steps(console, args, precisions)
     if "breakdown" in args.parts:
