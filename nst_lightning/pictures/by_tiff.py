@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from nst_lightning.pictures.by_vips import check_size, read_by_vips
+from nst_lightning.pictures.colorspaces import by_lab
 from nst_lightning.pictures.encoded import Encoded
 from nst_lightning.pictures.formats import CONVERT, TIFF
 from nst_lightning.pictures.picture import ImageError
@@ -18,6 +19,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # of damaged metad
 
 COLORS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 4, 6: 3, 8: 3, 9: 3}  # by PhotometricInterpretation
 BY_VIPS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 50001)  # compressions of libvips' wheel
+LAB = (8, 9)  # CIELab, ICCLab
 ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples
 
 
@@ -62,14 +64,14 @@ def read_tiff(encoded: Encoded) -> Stored:
     orientation = orientation if orientation in range(1, 9) else 1
     if values is None:
         stored = read_by_vips(encoded, TIFF)
-        if page.photometric in (8, 9):
-            return stored
         values, white, dpi, profile = stored.values, stored.white, stored.dpi, stored.profile
         colors = min(COLORS[page.photometric], values.shape[2])
         colors = 1 if values.shape[2] == 2 and colors == 3 else colors  # a palette of grays
     else:
         white = 1.0 if page.kind == 3 else 2.0**page.bits - 1
         colors, dpi, profile = COLORS[page.photometric], _dpi(page.tags), page.tags.get(34675)
+    if page.photometric in LAB:
+        return Stored(by_lab(_lab(values[..., :3], page)), 3, 65535.0, None, None, orientation, dpi)
     alpha = page.alpha if page.alpha is not None and page.alpha < values.shape[2] else None
     values = values[..., [*range(colors), *([] if alpha is None else [alpha])]]
     if page.kind == 3 and page.photometric == 0:
@@ -134,11 +136,21 @@ def _vips_reads(page: _Page) -> bool:
     double = page.bits == 64
     planar = page.planar and page.channels > 1 and (page.tiled or (page.kind == 3 and page.bits == 16))
     multiplied = page.bits == 32 and page.kind == 1 and ASSOCIATED in page.extras
-    return not (double or planar or multiplied) and page.compression in BY_VIPS
+    return not (double or planar or multiplied or page.photometric in LAB) and page.compression in BY_VIPS
+
+
+def _lab(values: np.ndarray, page: _Page) -> np.ndarray:
+    """L, a and b; TIFF 6.0, section 23, has a and b as signed numbers, ICC's Lab moved up by half the range."""
+    if page.kind == 3:
+        return values.astype(np.float32)
+    unit = 2.0 ** (page.bits - 8)
+    chroma = values[..., 1:].astype(np.float32) / unit
+    chroma = chroma - 128 if page.photometric == 9 else chroma - 256 * (chroma >= 128)
+    return np.concatenate([values[..., :1].astype(np.float32) * (100 / (2.0**page.bits - 1)), chroma], axis=2)
 
 
 def _by_tifffile(first: tifffile.TiffPage, page: _Page) -> np.ndarray:
-    if page.photometric not in (0, 1, 2, 5) or page.bits < 8:
+    if page.photometric not in (0, 1, 2, 5, *LAB) or page.bits < 8:
         raise ImageError(f"is {page.words} stored in a rare way; {CONVERT}, with LZW or Deflate")
     try:
         values = first.asarray()

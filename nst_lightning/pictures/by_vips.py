@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from nst_lightning.pictures.colorspaces import by_lab
 from nst_lightning.pictures.encoded import Encoded, heif_colors, png_colors
 from nst_lightning.pictures.formats import AVIF, JPEG, PNG, TIFF, WEBP, Format
 from nst_lightning.pictures.picture import MAX_PIXELS, ImageError
@@ -29,16 +28,13 @@ def read_by_vips(encoded: Encoded, kind: Format, **options: Any) -> Stored:
         ImageError: if it is damaged or too large.
     """
     try:
+        if kind is PNG:  # libvips says nothing of why it refuses sides of millions
+            head = encoded.head(24)
+            check_size(int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"))
         load = getattr(pyvips.Image, f"{kind.loader}_source")
         # of damage in metadata libvips warns, and goes on; damaged pixels are errors
         image = load(encoded.vips_source(), access="sequential", fail_on="error", **options)
         check_size(image.width, image.height)
-        if image.interpretation in ("lab", "labs"):
-            alpha = image.bands == 4
-            values, white = by_lab(image.extract_band(0, n=3)), 65535.0
-            if alpha:
-                raise ImageError("is a Lab picture with transparency; convert it to RGB")
-            return Stored(values, 3, white, orientation=_orientation(image, kind), dpi=_dpi(image, kind))
         values = image.numpy().reshape(image.height, image.width, image.bands)
     except pyvips.Error as error:
         raise refuse(error) from error

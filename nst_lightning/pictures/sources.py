@@ -73,7 +73,7 @@ def read(argument: str, source: ImageSource) -> Picture:
 def name_of(source: Any) -> str:
     """What to call a picture: its path, or what kind of thing it is.
 
-    >>> name_of(Path("a.jpg")), name_of(b"...")
+    >>> name_of("a.jpg"), name_of(b"...")
     ('a.jpg', '(bytes)')
     """
     return str(source) if isinstance(source, str | os.PathLike) else f"({type(source).__name__})"
