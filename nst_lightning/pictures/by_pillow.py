@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from nst_lightning.pictures.by_vips import check_size
 from nst_lightning.pictures.encoded import ColorCodes, Encoded, jpeg2000_depth, jxl_header
 from nst_lightning.pictures.formats import HEIC, JPEG2000, JXL, Format
-from nst_lightning.pictures.picture import MAX_PIXELS, ImageError
+from nst_lightning.pictures.picture import MAX_PIXELS, ImageError, damaged
 from nst_lightning.pictures.stored import Stored
 
 # the formats that a file may turn out to be in, beside those that others read
@@ -55,7 +55,7 @@ def damage() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ImageError(f"damaged or truncated picture ({error or type(error).__name__})") from error
+        raise damaged(error) from error
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
@@ -102,7 +102,7 @@ def _heic(encoded: Encoded) -> Stored:
     with damage(), encoded.open() as file:
         heif = pi_heif.open_heif(file, convert_hdr_to_8bit=False)
         check_size(*heif.size)
-        values = np.asarray(heif)
+        values = np.array(heif)  # a copy: the array is the memory of what ends here
         values = values[..., None] if values.ndim == 2 else values
         bits = int(heif.info.get("bit_depth", 8))
         nclx = heif.info.get("nclx_profile")

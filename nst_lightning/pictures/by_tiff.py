@@ -12,13 +12,14 @@ from nst_lightning.pictures.by_vips import check_size, read_by_vips
 from nst_lightning.pictures.colorspaces import by_lab
 from nst_lightning.pictures.encoded import Encoded
 from nst_lightning.pictures.formats import CONVERT, TIFF
-from nst_lightning.pictures.picture import ImageError
+from nst_lightning.pictures.picture import ImageError, damaged
 from nst_lightning.pictures.stored import Stored
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # of damaged metadata; damaged pixels raise
 
 COLORS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 4, 6: 3, 8: 3, 9: 3}  # by PhotometricInterpretation
 BY_VIPS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 50001)  # compressions of libvips' wheel
+MOST_PACKED = 1032  # Deflate makes nothing smaller than that
 LAB = (8, 9)  # CIELab, ICCLab
 ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples
 
@@ -96,7 +97,7 @@ def _look(encoded: Encoded) -> tuple[_Page, np.ndarray | None]:
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # of a damaged file tifffile raises whatever comes
-        raise ImageError(f"damaged or truncated picture ({error or type(error).__name__})") from error
+        raise damaged(error) from error
 
 
 def _page(first: tifffile.TiffPage, magic: bytes | int) -> _Page:
@@ -152,6 +153,9 @@ def _lab(values: np.ndarray, page: _Page) -> np.ndarray:
 def _by_tifffile(first: tifffile.TiffPage, page: _Page) -> np.ndarray:
     if page.photometric not in (0, 1, 2, 5, *LAB) or page.bits < 8:
         raise ImageError(f"is {page.words} stored in a rare way; {CONVERT}, with LZW or Deflate")
+    needed = first.imagewidth * first.imagelength * page.channels * page.bits // 8
+    if needed > MOST_PACKED * sum(first.databytecounts):  # tifffile would fill up what is missing, at length
+        raise ImageError("damaged or truncated picture (too few pixels)")
     try:
         values = first.asarray()
     except (ValueError, ImportError, KeyError, RuntimeError, TypeError) as error:

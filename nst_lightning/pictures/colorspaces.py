@@ -8,6 +8,7 @@ import numpy as np
 
 from nst_lightning.pictures.encoded import ColorCodes
 from nst_lightning.pictures.picture import ImageError
+from nst_lightning.pictures.shapers import D50, Shaper, find_shaper
 from nst_lightning.pictures.vips import as_vips, pyvips
 
 ICC_CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}
@@ -22,6 +23,7 @@ PRIMARIES: dict[int, tuple[float, ...]] = {
     11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     12: (*D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
 }
+STRIP = 256  # rows at a time: float64 of a large picture would not fit
 HDR = {16: "PQ", 18: "HLG"}
 VIDEO = (1, 6, 14, 15)  # the camera's curve of BT.709; screens, and so viewers, take it for sRGB's
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -76,10 +78,10 @@ def by_codes(values: np.ndarray, codes: ColorCodes) -> np.ndarray:
         return values
     result = np.empty_like(values)
     matrix = np.eye(3) if same else _to_xyz(PRIMARIES[1], inverse=True) @ _to_xyz(primaries)
-    for top in range(0, len(values), 256):  # in strips: float64 of a large picture would not fit
-        strip = values[top : top + 256].astype(np.float64)
+    for top in range(0, len(values), STRIP):
+        strip = values[top : top + STRIP].astype(np.float64)
         light = linear_from_srgb(strip) if plain else strip**exponent
-        result[top : top + 256] = srgb_from_linear((light @ matrix.T).clip(0, 1))
+        result[top : top + STRIP] = srgb_from_linear((light @ matrix.T).clip(0, 1))
     return result
 
 
@@ -92,10 +94,15 @@ def _to_xyz(primaries: tuple[float, ...], inverse: bool = False) -> np.ndarray:
         raise ImageError("damaged or truncated picture (its primaries are no colours)")
     columns = corners[1:].T
     matrix = columns * np.linalg.solve(columns, corners[0])
-    target = np.array([D65[0] / D65[1], 1, (1 - sum(D65)) / D65[1]])
-    cones = BRADFORD @ target / (BRADFORD @ corners[0])
-    matrix = np.linalg.solve(BRADFORD, cones[:, None] * (BRADFORD @ matrix))
+    matrix = _adaptation(corners[0]) @ matrix
     return np.linalg.inv(matrix) if inverse else matrix
+
+
+def _adaptation(white: np.ndarray) -> np.ndarray:
+    """Bradford's matrix from XYZ under a white to XYZ under D65."""
+    target = np.array([D65[0] / D65[1], 1, (1 - sum(D65)) / D65[1]])
+    cones = BRADFORD @ target / (BRADFORD @ white)
+    return np.linalg.solve(BRADFORD, cones[:, None] * BRADFORD)
 
 
 def by_profile(values: np.ndarray, profile: bytes) -> np.ndarray | None:
@@ -119,19 +126,35 @@ def by_profile(values: np.ndarray, profile: bytes) -> np.ndarray | None:
 
 
 def _transform(values: np.ndarray, profile: bytes) -> np.ndarray | None:
+    shaper = find_shaper(profile)
+    if shaper:
+        return _by_shaper(values, shaper)
     kind = {1: "b-w", 3: "srgb", 4: "cmyk"} if values.dtype == np.uint8 else {1: "grey16", 3: "rgb16", 4: "cmyk"}
     image = as_vips(values, kind[values.shape[2]])
-    # curves and a matrix stay exact by way of XYZ; by way of Lab, lcms approximates them (5/255 off for a linear profile)
-    between = "xyz" if profile[20:24] == b"XYZ " else "lab"
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     try:
-        found = image.icc_import(embedded=True, intent="perceptual", pcs=between)
+        found = image.icc_import(embedded=True, intent="perceptual", pcs="lab")
         if found.get_typeof("icc-profile-data") and bytes(found.get("icc-profile-data")) != profile:
             return None  # libvips took a profile of its own
-        out = found.icc_export(output_profile="srgb", intent="perceptual", pcs=between, depth=16)
+        out = found.icc_export(output_profile="srgb", intent="perceptual", pcs="lab", depth=16)
         return out.numpy()[..., :3] if out.bands >= 3 else None
     except pyvips.Error:
         return None
+
+
+def _by_shaper(values: np.ndarray, shaper: Shaper) -> np.ndarray:
+    """sRGB, uint16, by curves and a matrix."""
+    step = 257 if values.dtype == np.uint8 else 1
+    if shaper.matrix is None:
+        levels = (srgb_from_linear(shaper.curves[0]) * 65535).round().astype(np.uint16)[::step]
+        return levels[values].repeat(3, axis=2)
+    matrix = _to_xyz(PRIMARIES[1], inverse=True) @ _adaptation(np.array(D50)) @ shaper.matrix
+    result = np.empty(values.shape, dtype=np.uint16)
+    for top in range(0, len(values), STRIP):
+        strip = values[top : top + STRIP]
+        light = np.stack([curve[::step][strip[..., channel]] for channel, curve in enumerate(shaper.curves)], axis=-1)
+        result[top : top + STRIP] = (srgb_from_linear((light @ matrix.T).clip(0, 1)) * 65535).round()
+    return result
 
 
 @lru_cache(maxsize=8)

@@ -18,6 +18,16 @@ class ImageError(ValueError):
     """A picture that cannot be read or written; the message says why, and does not name the file."""
 
 
+def damaged(error: BaseException | str) -> ImageError:
+    """The error to raise for what a library says of a damaged file, in one line.
+
+    >>> print(damaged(ValueError("bad\\n  block")))
+    damaged or truncated picture (bad block)
+    """
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return ImageError(f"damaged or truncated picture ({said[:120]})")
+
+
 class Picture(NamedTuple):
     """A picture in memory.
 

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pyvips
 
-from nst_lightning.pictures.picture import ImageError
+from nst_lightning.pictures.picture import ImageError, damaged
 
 __all__ = ["as_vips", "first_line", "pyvips"]
 
@@ -35,4 +35,4 @@ def first_line(error: pyvips.Error) -> str:
 
 def refuse(error: pyvips.Error) -> ImageError:
     """The error to raise for one of libvips."""
-    return ImageError(f"damaged or truncated picture ({first_line(error)})")
+    return damaged(first_line(error))
