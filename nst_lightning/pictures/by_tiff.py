@@ -136,7 +136,7 @@ def _vips_reads(page: _Page) -> bool:
     """Whether libvips reads this kind right (tried with 8.18 on every kind of the tests)."""
     double = page.bits == 64
     planar = page.planar and page.channels > 1 and (page.tiled or (page.kind == 3 and page.bits == 16))
-    multiplied = page.bits == 32 and page.kind == 1 and ASSOCIATED in page.extras
+    multiplied = ASSOCIATED in page.extras and (page.bits == 32 or page.kind == 3)
     return not (double or planar or multiplied or page.photometric in LAB) and page.compression in BY_VIPS
 
 

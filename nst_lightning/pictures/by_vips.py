@@ -10,7 +10,7 @@ from nst_lightning.pictures.encoded import Encoded, heif_colors, png_colors
 from nst_lightning.pictures.formats import AVIF, JPEG, PNG, TIFF, WEBP, Format
 from nst_lightning.pictures.picture import MAX_PIXELS, ImageError
 from nst_lightning.pictures.stored import Stored
-from nst_lightning.pictures.vips import pyvips, refuse
+from nst_lightning.pictures.vips import ERRORS, pyvips, refuse
 
 WHITE = {"uchar": 255.0, "ushort": 65535.0, "uint": 2.0**32 - 1, "float": 1.0, "double": 1.0}
 NO_DPI = {PNG: 2.834, JPEG: 1.0, WEBP: 1.0, TIFF: 1.0}  # pixels a millimetre that libvips says where the file does not
@@ -36,14 +36,13 @@ def read_by_vips(encoded: Encoded, kind: Format, **options: Any) -> Stored:
         image = load(encoded.vips_source(), access="sequential", fail_on="error", **options)
         check_size(image.width, image.height)
         values = image.numpy().reshape(image.height, image.width, image.bands)
-    except pyvips.Error as error:
+    except ERRORS as error:
         raise refuse(error) from error
     colors = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
     profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
     codes = None
     if kind is PNG:
-        codes, first = png_colors(encoded)
-        profile = None if first else profile
+        codes, profile = png_colors(encoded)
     elif kind is AVIF:
         codes = heif_colors(encoded)
         if codes and codes.transfer not in (16, 18) and profile:

@@ -9,7 +9,7 @@ import numpy as np
 from nst_lightning.pictures.encoded import ColorCodes
 from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.shapers import D50, Shaper, find_shaper
-from nst_lightning.pictures.vips import as_vips, pyvips
+from nst_lightning.pictures.vips import ERRORS, as_vips, pyvips
 
 ICC_CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}
 D65 = (0.3127, 0.3290)
@@ -138,7 +138,7 @@ def _transform(values: np.ndarray, profile: bytes) -> np.ndarray | None:
             return None  # libvips took a profile of its own
         out = found.icc_export(output_profile="srgb", intent="perceptual", pcs="lab", depth=16)
         return out.numpy()[..., :3] if out.bands >= 3 else None
-    except pyvips.Error:
+    except ERRORS:
         return None
 
 

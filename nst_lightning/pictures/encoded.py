@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.vips import pyvips
+
+LONGEST_PROFILE = 8 << 20  # bytes
 
 
 class Encoded:
@@ -49,10 +52,11 @@ class ColorCodes(NamedTuple):
     full_range: bool = True
 
 
-def png_colors(encoded: Encoded) -> tuple[ColorCodes | None, bool]:
-    """What a PNG says of its colours without a profile, and whether that is to be preferred to its profile.
+def png_colors(encoded: Encoded) -> tuple[ColorCodes | None, bytes | None]:
+    """What a PNG says of its colours: by codes, or by its ICC profile, or neither.
 
-    PNG, third edition, 4.3: cICP before iCCP before sRGB before gAMA and cHRM.
+    PNG, third edition, 4.3: cICP before iCCP before sRGB before gAMA and cHRM. Not left to libpng, which drops profiles for
+    small faults, such as that of a grey picture being one of RGB.
     """
     found: dict[bytes, bytes] = {}
     with encoded.open() as file:
@@ -62,19 +66,26 @@ def png_colors(encoded: Encoded) -> tuple[ColorCodes | None, bool]:
             if kind in (b"IDAT", b"IEND"):
                 break
             if kind in (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"iCCP"):
-                found.setdefault(kind, file.read(min(length, 32)))
-                file.seek(length - min(length, 32) + 4, io.SEEK_CUR)
+                kept = min(length, LONGEST_PROFILE)
+                found.setdefault(kind, file.read(kept))
+                file.seek(length - kept + 4, io.SEEK_CUR)
             else:
                 file.seek(length + 4, io.SEEK_CUR)
     if len(found.get(b"cICP", b"")) == 4:
         primaries, transfer, _, full_range = found[b"cICP"]
-        return ColorCodes(primaries, transfer, bool(full_range)), True
-    if b"iCCP" in found or b"sRGB" in found:
-        return None, False
+        return ColorCodes(primaries, transfer, bool(full_range)), None
+    if b"iCCP" in found:
+        try:
+            packed = found[b"iCCP"].split(b"\0", 1)[1][1:]
+            return None, zlib.decompressobj().decompress(packed, LONGEST_PROFILE)
+        except (IndexError, zlib.error):
+            pass  # damaged; what else is said of the colours?
+    if b"sRGB" in found:
+        return None, None
     primaries_chunk, gamma_chunk = found.get(b"cHRM", b""), found.get(b"gAMA", b"")
     gamma = struct.unpack(">I", gamma_chunk)[0] / 100000 if len(gamma_chunk) == 4 else 0.0
     chromaticities = tuple(v / 100000 for v in struct.unpack(">8I", primaries_chunk)) if len(primaries_chunk) == 32 else 1
-    return (ColorCodes(chromaticities, gamma or 13), False) if gamma or chromaticities != 1 else (None, False)
+    return (ColorCodes(chromaticities, gamma or 13), None) if gamma or chromaticities != 1 else (None, None)
 
 
 def heif_colors(encoded: Encoded) -> ColorCodes | None:

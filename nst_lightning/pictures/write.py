@@ -13,7 +13,7 @@ from torch import Tensor
 from nst_lightning.pictures.atomic import atomic_write, expand, final_path
 from nst_lightning.pictures.formats import JPEG, PNG, TIFF, WEBP, WRITTEN, Format
 from nst_lightning.pictures.picture import ImageError, levels, on_background
-from nst_lightning.pictures.vips import as_vips, first_line, pyvips
+from nst_lightning.pictures.vips import ERRORS, as_vips, first_line, pyvips
 
 DEEP = (PNG, TIFF)
 LOSSY = (JPEG, WEBP)
@@ -136,7 +136,7 @@ def write_image(
             getattr(encoded, f"{kind.loader.removesuffix('load')}save_target")(
                 target, profile="srgb", **_options(kind, quality)
             )
-        except pyvips.Error as error:
+        except ERRORS as error:
             raise OSError(f"{path}: cannot be written ({first_line(error)})") from error
 
 

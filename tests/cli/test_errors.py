@@ -216,7 +216,7 @@ OUTPUT = [
     case("below a file", "--output {content}/a.png", "--output {content}/a.png: {content} is not a folder"),
     case("/proc", "--output /proc/a.png", "--output /proc/a.png: the folder /proc cannot be written"),
     case("long", "--output " + 300 * "a" + ".png", "--output aaa", "File name too long"),
-    case("16 bit jpg", "--output a.jpg --bits 16", "--output a.jpg: 16 bits a channel", ".png only"),
+    case("16 bit jpg", "--output a.jpg --bits 16", "--output a.jpg: JPEG holds 8 bits a channel", ".png or .tif"),
     case("12 bit", "--output a.png --bits 12", "--bits", "12", "[8, 16]"),
     case("16 bit nothing", "--bits 16", "--bits", "--output"),
     case("not logged", "--trainer.logger false", "--output", "would be lost; give a file"),
