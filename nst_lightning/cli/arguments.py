@@ -15,6 +15,7 @@ from nst_lightning.training.optimizers import OPTIMIZERS, PRECISIONS
 
 # what flags that take one of several kinds of value take
 WORDS = {
+    "data.size": ("a size in pixels", "original"),
     "model.optimizer": tuple(OPTIMIZERS),
     "model.tile": ("auto", "none", "a size in pixels"),
     "trainer.precision": PRECISIONS,

@@ -135,7 +135,7 @@ PICTURES = [
     case("size 0", "{content} {style} --data.size 0", "--data.size 0: ", "from 1 to 16384"),
     case("size -1", "{content} {style} --data.size -1", "--data.size -1: ", "from 1 to 16384"),
     case("size 16385", "{content} {style} --data.size 16385", "--data.size 16385: ", "from 1 to 16384"),
-    case("size abc", "{content} {style} --data.size abc", "--data.size", "abc", "int"),
+    case("size abc", "{content} {style} --data.size abc", "--data.size abc: give one of a size in pixels, original"),
     case("init misspelt", "{content} {style} --model.init nosie", "--model.init nosie: ", "did you mean 'noise'?", "gray"),
     case("init no file", "{content} {style} --model.init {bad}/no.png", "--model.init {bad}/no.png: no such file"),
     case(
