@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import lightning as L
 from PIL import Image
@@ -11,7 +11,8 @@ from PIL import Image
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
 from nst_lightning.module import StyleTransfer
-from nst_lightning.pictures.files import ImageSource, to_pil
+from nst_lightning.pictures.picture import to_pil
+from nst_lightning.pictures.read import ImageSource
 from nst_lightning.training.optimizers import choose_precision
 from nst_lightning.training.silence import silence
 
@@ -20,7 +21,7 @@ def stylize(
     content: ImageSource | None = None,
     style: ImageSource | None = None,
     *,
-    size: int = 512,
+    size: int | Literal["original"] = 512,
     steps: int = 180,
     seed: int = 0,
     trainer: dict[str, Any] | None = None,
@@ -29,10 +30,11 @@ def stylize(
     """Give one picture the look of another.
 
     Args:
-        content: the picture whose scene is kept: a path, a PIL image, or a tensor ``(3, H, W)`` in ``[0, 1]``. None
-            synthesises the texture of ``style``.
+        content: the picture whose scene is kept: a path, a PIL image, a tensor ``(C, H, W)`` in ``[0, 1]``, an array
+            ``(H, W, C)`` of uint8, uint16 or floats in ``[0, 1]``, the bytes of a picture file, or a file open in binary.
+            None synthesises the texture of ``style``.
         style: the picture whose look is taken, likewise. None reconstructs ``content``.
-        size: longer side of the result in pixels.
+        size: longer side of the result in pixels, or ``"original"``: the content's own.
         steps: optimisation steps.
         seed: of the noise, where ``init="noise"``. The same seed gives the same picture.
         trainer: arguments for the Trainer, such as ``{"accelerator": "cpu", "precision": "32-true"}``. The precision is
@@ -63,4 +65,5 @@ def stylize(
     clock = {"max_steps": steps, "max_epochs": -1, "limit_val_batches": 0}
     with silence():
         L.Trainer(**(silent | fast | clock | (trainer or {}))).fit(module, datamodule=pair)
+    # a PIL image: what Python programs pass pictures around in, and notebooks show
     return to_pil(module.result, pair.alpha)

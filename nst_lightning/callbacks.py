@@ -16,7 +16,8 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument, LostProcess
 from nst_lightning.module import StyleTransfer
-from nst_lightning.pictures.files import fit_size, resize, write_image
+from nst_lightning.pictures.picture import fit_size, resize
+from nst_lightning.pictures.write import write_image
 
 PREVIEW = 512  # pixels; TensorBoard's add_image takes 99 ms at 512 px and 408 ms at 1024 px
 
@@ -110,13 +111,22 @@ class SaveResult(Callback):
 
     Args:
         output: file to write as well, or None.
-        bits: bits a channel of ``output``, 8 or 16 (16 for .png only).
+        bits: bits a channel of ``output``, 8 or 16 (16 for .png and .tif).
         quiet: whether to print nothing.
+        quality: of ``output``, 1 to 100, for .jpg and .webp.
+        background: what is behind transparent pixels where ``output`` has no transparency.
     """
 
-    def __init__(self, output: str | None = None, bits: int = 8, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        output: str | None = None,
+        bits: int = 8,
+        quiet: bool = False,
+        quality: int | None = None,
+        background: str = "white",
+    ) -> None:
         self.output = output
-        self.bits = bits
+        self.options: dict[str, Any] = {"bits": bits, "quality": quality, "background": background}
         self.quiet = quiet
         self._line = ""
 
@@ -149,7 +159,8 @@ class SaveResult(Callback):
         folder = [Path(log_dir) / "result.png"] if log_dir and trainer.is_global_zero else []
         output = [Path(self.output)] if self.output else []
         for path in folder + output:
-            write_image(pl_module.result, path, pl_module.pair.alpha, self.bits if path in output else 8)
+            options = self.options if path in output else {}
+            write_image(pl_module.result, path, pl_module.pair.alpha, dpi=pl_module.pair.dpi, **options)
         where = " and ".join(map(str, output + folder)) or "(not saved)"
         height, width = pl_module.result.shape[-2:]
         seconds = time.monotonic() - self._start

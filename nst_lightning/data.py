@@ -11,9 +11,10 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance, with_luminance
-from nst_lightning.pictures.files import ImageSource, Picture, fit_size, resize
+from nst_lightning.pictures.picture import Picture, fit_size, resize, resize_picture
+from nst_lightning.pictures.read import ImageSource
 from nst_lightning.pictures.regions import find_regions, shrink
-from nst_lightning.pictures.sources import read, several
+from nst_lightning.pictures.sources import name_of, read, several
 
 MAX_SIZE = 16384
 
@@ -56,11 +57,13 @@ class StyleImage(NamedTuple):
         image: ``(1, 3, H, W)`` in ``[0, 1]``.
         regions: ``(R, H, W)``, how much each position counts for each region, or None: one region, all alike.
         weight: its share beside other style images.
+        alpha: ``(1, H, W)``, how much each position is seen, or None: opaque. The regions count it in.
     """
 
     image: Tensor
     regions: Tensor | None
     weight: float
+    alpha: Tensor | None = None
 
     def to(self, device: torch.device) -> StyleImage:
         """The same on another device."""
@@ -72,12 +75,14 @@ class ImagePair(L.LightningDataModule):
     """The content image and the style image, or several.
 
     Either may be absent: without a style image the content is reconstructed, without a content image the style's texture
-    is synthesised. From Python every picture may also be a PIL image or a tensor (3, H, W) in [0, 1].
+    is synthesised. From Python every picture may also be a PIL image, a tensor, an array, the bytes of a file or an open
+    file (:func:`nst_lightning.pictures.read.read_image`).
 
     Args:
         content: picture file whose scene is kept.
         style: picture file whose look is taken, several, or a folder (all its pictures). Each keeps its aspect ratio.
-        size: longer side of the result in pixels, 1 to 16384. The pictures are resized to it, smaller ones too.
+        size: longer side of the result in pixels, 1 to 16384, or `original`: that of the content image (of the style image
+            where there is none). The pictures are resized to it, smaller ones too.
         style_weights: one number of 0 or more for each style image; all alike if not given.
         style_scale: longer side of the style image relative to the result's, above 0: larger strokes above 1.
         style_size: longer side of the style image in pixels at the final size, in place of style_scale.
@@ -90,6 +95,8 @@ class ImagePair(L.LightningDataModule):
         content_image: after ``setup``: ``(1, 3, H, W)`` in ``[0, 1]``, or None.
         styles: after ``setup``: the style images at the final size; empty if there are none.
         alpha: after ``setup``: the transparency of the content image, ``(1, H, W)``, or None.
+        dpi: after ``setup``: the resolution of the content image in pixels an inch, or None.
+        size: after ``setup``: the longer side in pixels (before, 0 for `original`).
         regions: after ``setup``: ``(R, H, W)``, how much each position of the image counts for each region, or None.
 
     Raises:
@@ -105,7 +112,7 @@ class ImagePair(L.LightningDataModule):
         self,
         content: str | None = None,
         style: str | list[str] | None = None,
-        size: int = 512,
+        size: int | Literal["original"] = 512,
         style_weights: list[float] | None = None,
         style_scale: float = 1.0,
         style_size: int | None = None,
@@ -114,18 +121,16 @@ class ImagePair(L.LightningDataModule):
         style_mask: str | list[str] | None = None,
     ) -> None:
         super().__init__()
-        if not 1 <= size <= MAX_SIZE:
-            raise BadArgument("size", size, f"the longer side in pixels, from 1 to {MAX_SIZE}")
         if not 0 < style_scale < float("inf"):
             raise BadArgument("style_scale", style_scale, "relative to the size of the result, a number above 0")
-        if not 1 <= (size * style_scale if style_size is None else style_size) <= MAX_SIZE:
-            name, value = ("style_scale", style_scale) if style_size is None else ("style_size", style_size)
-            raise BadArgument(name, value, f"the style image's longer side has to be 1 to {MAX_SIZE} pixels")
+        self.size = 0
+        self._style_scale, self.style_size = style_scale, style_size
+        if size != "original":
+            self._set_size(size)
         if color not in ("style", "luminance", "match"):
             raise BadArgument("color", color, "one of style, luminance, match")
         self.content = content
         self.style = style
-        self.size = size
         self.style_sources = several("style", style)
         self.style_weights = style_weights if style_weights is not None else [1.0] * len(self.style_sources)
         if len(self.style_weights) != len(self.style_sources):
@@ -133,11 +138,21 @@ class ImagePair(L.LightningDataModule):
             raise BadArgument("style_weights", self.style_weights, expected)
         if self.style_sources and not (min(self.style_weights) >= 0 < sum(self.style_weights) < float("inf")):
             raise BadArgument("style_weights", self.style_weights, "numbers of 0 or more, not all 0")
-        self.style_scale = style_scale if style_size is None else style_size / size
         self.color = color
         self.content_mask = content_mask
         self.style_masks = several("style_mask", style_mask)
         self._loaded = False
+
+    def _set_size(self, size: Any) -> None:
+        """The longer side of the result, and with it that of the style."""
+        if isinstance(size, str) or not 1 <= size <= MAX_SIZE:
+            raise BadArgument("size", size, f"the longer side in pixels, from 1 to {MAX_SIZE}, or original")
+        self.size = int(size)
+        self.style_scale = self._style_scale if self.style_size is None else self.style_size / size
+        if not 1 <= size * self.style_scale <= MAX_SIZE:
+            scaled = self.style_size is None
+            name, value = ("style_scale", self._style_scale) if scaled else ("style_size", self.style_size)
+            raise BadArgument(name, value, f"the style image's longer side has to be 1 to {MAX_SIZE} pixels")
 
     def setup(self, stage: str) -> None:
         """Read the pictures, once."""
@@ -145,24 +160,37 @@ class ImagePair(L.LightningDataModule):
             return
         if self.content is None and not self.style_sources:
             raise BadArgument("content", None, "no picture at all; give a content image, a style image or both")
-        content = self._read("content", self.content, self.size) if self.content is not None else None
+        content = read("content", self.content) if self.content is not None else None
+        first = None
+        if not self.size:
+            first = None if content else read("style", self.style_sources[0])
+            shown = content or first
+            assert shown is not None
+            self._set_size(max(shown.rgb.shape[-2:]))
+        content = _fitted(content, self.size) if content else None
         self.content_image = content.rgb[None] if content else None
         self.alpha = content.alpha if content else None
+        self.dpi = content.dpi if content else None
         style_size = max(1, round(self.size * self.style_scale))
-        pictures = [self._read("style", source, style_size) for source in self.style_sources]
-        rgbs = [self._recolor(picture.rgb[None]) for picture in pictures]
+        pictures = []
+        for number, source in enumerate(self.style_sources):
+            # a source may be an open file, which is read once
+            picture = first if first and number == 0 else read("style", source)
+            pictures.append(_fitted(picture, style_size))
+        rgbs = [self._recolor(picture) for picture in pictures]
         self.regions, style_regions = self._regions([picture.rgb.shape[-2:] for picture in pictures])
         if self.alpha is not None:
             self.regions = self.alpha if self.regions is None else self.regions * self.alpha
         if self.regions is not None and not float(self.regions.sum()) > 0:
-            raise BadArgument("content", self.content, "is transparent everywhere: there is nothing to stylise")
+            expected = "is transparent everywhere: there is nothing to stylise"
+            raise BadArgument("content", name_of(self.content), expected)
         self.styles = []
         for picture, rgb, regions, weight in zip(pictures, rgbs, style_regions, self.style_weights, strict=True):
             if picture.alpha is not None:
                 regions = picture.alpha if regions is None else regions * picture.alpha
             if regions is not None and self.regions is not None and len(regions) == 1:
                 regions = regions.expand(len(self.regions), -1, -1)
-            self.styles.append(StyleImage(rgb, regions, float(weight)))
+            self.styles.append(StyleImage(rgb, regions, float(weight), picture.alpha))
         self._check_visible()
         self._loaded = True
 
@@ -174,15 +202,14 @@ class ImagePair(L.LightningDataModule):
             shown = [style.regions is None or float(style.regions[number].mean()) > 1e-6 for style in self.styles]
             if not any(seen and style.weight > 0 for seen, style in zip(shown, self.styles, strict=True)):
                 what = f"the region {name}" if name else "the style image"
-                raise BadArgument(
-                    "style", name or self.style, f"{what} has no visible pixel in a style image with a weight"
-                )
+                expected = f"{what} has no visible pixel in a style image with a weight"
+                raise BadArgument("style", name or ", ".join(map(name_of, self.style_sources)), expected)
 
-    def _recolor(self, style: Tensor) -> Tensor:
+    def _recolor(self, style: Picture) -> Tensor:
         if self.color == "style" or self.content_image is None:
-            return style
+            return style.rgb[None]
         change = match_luminance if self.color == "luminance" else match_colors
-        return change(style, self.content_image)
+        return change(style.rgb[None], self.content_image, style.alpha, self.alpha)
 
     def _regions(self, sizes: Sequence[Sequence[int]]) -> tuple[Tensor | None, list[Tensor | None]]:
         """The regions of the content mask, and those of each style mask in the same order."""
@@ -194,8 +221,8 @@ class ImagePair(L.LightningDataModule):
         if len(self.style_masks) != len(sizes):
             given = f"{len(self.style_masks)} for {len(sizes)} style images"
             raise BadArgument("style_mask", given, "every style image needs a mask")
-        ours = find_regions(read("content_mask", self.content_mask).rgb)
-        theirs = [find_regions(read("style_mask", mask).rgb) for mask in self.style_masks]
+        ours = _mask("content_mask", self.content_mask)
+        theirs = [_mask("style_mask", mask) for mask in self.style_masks]
         self._region_names = list(ours)
         known = {color for regions in theirs for color in regions}
         for missing in sorted(set(ours) - known):
@@ -209,16 +236,6 @@ class ImagePair(L.LightningDataModule):
             absent = torch.zeros(1, height, width)
             styles.append(torch.cat([shrink(regions[c], (height, width)) if c in regions else absent for c in ours]))
         return content, styles
-
-    @staticmethod
-    def _read(argument: str, source: ImageSource, longer_side: int) -> Picture:
-        rgb, alpha = read(argument, source)
-        if alpha is not None and argument == "style":
-            # what is hidden must not leak through resizing, colour matching or receptive fields
-            visible = (rgb * alpha).sum(dim=(1, 2), keepdim=True) / alpha.sum().clamp(min=1e-6)
-            rgb = rgb * alpha + visible * (1 - alpha)
-        size = fit_size(rgb.shape[-2], rgb.shape[-1], longer_side)
-        return Picture(resize(rgb, size), None if alpha is None else resize(alpha, size))
 
     # ---- what the module asks for ------------------------------------------------------------------------------------
 
@@ -234,17 +251,17 @@ class ImagePair(L.LightningDataModule):
         """The content image as the losses see it, ``(1, 3, *shape)``: grey where only luminance is transferred."""
         if self.content_image is None:
             return None
-        image = resize(self.content_image, shape)
+        image = resize_picture(Picture(self.content_image[0], self.alpha), shape).rgb[None]
         return match_luminance(image, image) if self.color == "luminance" else image
 
     def styles_at(self, size: int) -> list[StyleImage]:
         """The style images for a result with the longer side ``size``."""
         scaled = []
         for style in self.styles:
-            height, width = (int(side) for side in style.image.shape[-2:])
-            shape = fit_size(height, width, max(1, round(size * self.style_scale)))
+            shape = style_shape(style, size, self.style_scale)
             regions = None if style.regions is None else shrink(style.regions, shape)
-            scaled.append(StyleImage(resize(style.image, shape), regions, style.weight))
+            rgb, alpha, _ = resize_picture(Picture(style.image[0], style.alpha), shape)
+            scaled.append(StyleImage(rgb[None], regions, style.weight, alpha))
         return scaled
 
     def regions_at(self, shape: tuple[int, int]) -> Tensor | None:
@@ -268,3 +285,27 @@ class ImagePair(L.LightningDataModule):
     def val_dataloader(self) -> list[list[int]]:
         """One look at the image where there is a content image to compare it with."""
         return [[0]] if self.content_image is not None else []
+
+
+def style_shape(style: StyleImage, size: int, style_scale: float) -> tuple[int, int]:
+    """Height and width of a style image for a result with the longer side ``size``."""
+    return fit_size(int(style.image.shape[-2]), int(style.image.shape[-1]), max(1, round(size * style_scale)))
+
+
+def _fitted(picture: Picture, longer_side: int) -> Picture:
+    """The picture with this longer side."""
+    height, width = (int(side) for side in picture.rgb.shape[-2:])
+    return resize_picture(picture, fit_size(height, width, longer_side))
+
+
+def _mask(argument: str, source: ImageSource) -> dict[str, Tensor]:
+    """The regions of a mask.
+
+    Raises:
+        BadArgument: if it cannot be read, or shows nothing.
+    """
+    rgb, alpha, _ = read(argument, source)
+    regions = find_regions(rgb, alpha)
+    if not regions:
+        raise BadArgument(argument, name_of(source), "is transparent everywhere: there is no region in it")
+    return regions

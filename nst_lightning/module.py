@@ -21,7 +21,7 @@ from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import layer_weights
 from nst_lightning.network.weights import load_weights
 from nst_lightning.objective.tiled import TiledObjective
-from nst_lightning.pictures.files import resize
+from nst_lightning.pictures.picture import resize
 from nst_lightning.pictures.similarity import similarity
 from nst_lightning.training.averages import RunningAverage
 from nst_lightning.training.checks import check_sizes
@@ -309,7 +309,7 @@ class StyleTransfer(L.LightningModule):
 
     def similarity(self) -> dict[str, Tensor]:
         """How near the result is to the content image: :func:`nst_lightning.pictures.similarity.similarity`."""
-        return similarity(self.result, self.pair.content_image)
+        return similarity(self.result, self.pair.content_image, self.pair.alpha)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Compare the result with the content image, on the Trainer's validation clock."""

@@ -13,7 +13,7 @@ import torch
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures, VGGSettings
 from nst_lightning.errors import BadArgument, NonFiniteLoss
 from nst_lightning.network.layers import find_layer
-from nst_lightning.pictures.files import read_image
+from nst_lightning.pictures.read import read_image
 from nst_lightning.training.initial import initial_image
 
 ROOT = Path(__file__).parents[1]

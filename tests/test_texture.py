@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures, VGGSettings
 from nst_lightning.network.layers import find_layer
-from nst_lightning.pictures.files import read_image, resize
+from nst_lightning.pictures.picture import resize
+from nst_lightning.pictures.read import read_image
 
 ROOT = Path(__file__).parents[1]
 SIZE = 64

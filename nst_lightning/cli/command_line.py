@@ -23,7 +23,8 @@ from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, UsageError, reason
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import TilesStrategy
-from nst_lightning.pictures.files import ImageError, check_folder, check_output
+from nst_lightning.pictures.picture import ImageError
+from nst_lightning.pictures.write import check_folder, check_output, parse_color
 from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, find_checkpoint
 from nst_lightning.training.optimizers import check_precision, choose_precision
 
@@ -115,7 +116,21 @@ class NSTCommandLine(LightningCLI):
             default=None,
             help="File to write the picture to: .png, .jpg, .tif or .webp. It is also in the run's folder.",
         )
-        parser.add_argument("--bits", type=Literal[8, 16], default=8, help="Bits a channel of --output; 16 for .png only.")
+        parser.add_argument(
+            "--bits", type=Literal[8, 16], default=8, help="Bits a channel of --output; 16 for .png and .tif."
+        )
+        parser.add_argument(
+            "--quality",
+            type=int | None,
+            default=None,
+            help="Of --output, 1 to 100, for .jpg and .webp; 95 if not given.",
+        )
+        parser.add_argument(
+            "--background",
+            type=str,
+            default="white",
+            help="Colour behind transparent pixels where --output has no transparency (.jpg): a name or '#rrggbb'.",
+        )
         parser.add_lightning_class_args(RunLog, "log")
         parser.add_lightning_class_args(NewestCheckpoint, "checkpoint")
         parser.set_defaults(CHECKPOINT_DEFAULTS)
@@ -144,16 +159,21 @@ class NSTCommandLine(LightningCLI):
         # What needs both pictures and settings is checked here: nothing is built or written yet.
         config = self.config[self.subcommand]
         if config.output is not None:
-            try:
-                check_output(config.output, config.bits, config.data.size)
-            except ImageError as error:
-                raise BadArgument("output", config.output, str(error)) from error
+            self._check_output()
         elif config.bits != 8:
             raise BadArgument("bits", config.bits, "is for --output, which is not given")
+        elif config.quality is not None:
+            raise BadArgument("quality", config.quality, "is for --output, which is not given")
+        try:
+            parse_color(config.background)
+        except ImageError as error:
+            raise BadArgument("background", config.background, str(error)) from error
         if config.output is None and not self.trainer.loggers and not config.trainer.fast_dev_run:
             raise BadArgument("output", None, "nothing is logged, so the picture would be lost; give a file")
         self._check_folders(config)
         self.datamodule.setup("fit")
+        if config.output is not None and config.data.size == "original":
+            self._check_output()
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
         if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
@@ -171,6 +191,13 @@ class NSTCommandLine(LightningCLI):
                 check_folder(folder or ".") if folder or name == "trainer.logger" else None
             except ImageError as error:
                 raise BadArgument(name, folder, f"{error}; {way}") from error
+
+    def _check_output(self) -> None:
+        config = self.config[self.subcommand]
+        try:
+            check_output(config.output, config.bits, self.datamodule.size or 1, config.quality)
+        except ImageError as error:
+            raise BadArgument("output", config.output, str(error)) from error
 
     def resolve(self, words: Sequence[str]) -> dict[str, Any]:
         """The whole config that some words stand for, as plain values.
@@ -209,7 +236,11 @@ class NSTCommandLine(LightningCLI):
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         # the bar ends before the final line is printed
         bar = [Progress()] if config.trainer.enable_progress_bar is not False else []
-        extra = [*bar, *self._more_callbacks, SaveResult(config.output, config.bits)]
+        extra = [
+            *bar,
+            *self._more_callbacks,
+            SaveResult(config.output, config.bits, quality=config.quality, background=config.background),
+        ]
         make = partial(super().instantiate_trainer, precision=precision, **kwargs)
         try:
             trainer = make(callbacks=[*callbacks, *extra])

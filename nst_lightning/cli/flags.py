@@ -30,6 +30,8 @@ TOP = (
     "recipe",
     "output",
     "bits",
+    "quality",
+    "background",
     "seed_everything",
     "ckpt_path",
     "help",

@@ -15,7 +15,7 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.network.layers import Layer, layers_of
 from nst_lightning.network.padding import pad
 from nst_lightning.network.weights import CALIBRATION, Weights, load_weights
-from nst_lightning.pictures.files import read_image
+from nst_lightning.pictures.read import read_image
 
 Arch = Literal["vgg11", "vgg13", "vgg16", "vgg19"]
 Preprocessing = Literal["auto", "imagenet", "caffe"]

@@ -11,7 +11,7 @@ SMALLEST_SHARE = 0.005  # of the pixels; colours rarer than that are edges betwe
 NEAR = 24  # levels of 255; colours nearer than that are one: JPEG noise again
 
 
-def find_regions(mask: Tensor) -> dict[str, Tensor]:
+def find_regions(mask: Tensor, alpha: Tensor | None = None) -> dict[str, Tensor]:
     """The regions of a mask.
 
     Every pixel belongs to the nearest of the colours that fill a part of the picture worth naming, lines of one pixel not
@@ -19,9 +19,10 @@ def find_regions(mask: Tensor) -> dict[str, Tensor]:
 
     Args:
         mask: ``(3, H, W)`` in ``[0, 1]``.
+        alpha: ``(1, H, W)`` in ``[0, 1]``, or None. What is more than half transparent belongs to no region.
 
     Returns:
-        For every colour, as ``#rrggbb``, its region ``(1, H, W)`` of 0 and 1; they add up to 1.
+        For every colour, as ``#rrggbb``, its region ``(1, H, W)`` of 0 and 1; they add up to 1 where the mask is seen.
 
     >>> half = torch.zeros(3, 2, 4)
     >>> half[0, :, 2:] = 1
@@ -29,12 +30,15 @@ def find_regions(mask: Tensor) -> dict[str, Tensor]:
     {'#000000': [1.0, 1.0, 0.0, 0.0], '#ff0000': [0.0, 0.0, 1.0, 1.0]}
     """
     levels = (mask * 255).round().to(torch.int64)
-    pixels = levels[:, filled(levels)].T
-    pixels = pixels if len(pixels) else levels.flatten(1).T
+    seen = torch.ones_like(levels[0], dtype=torch.bool) if alpha is None else alpha[0] > 0.5
+    if not bool(seen.any()):
+        return {}
+    pixels = levels[:, filled(levels) & seen].T
+    pixels = pixels if len(pixels) else levels[:, seen].T
     colors, counts = torch.unique(pixels, dim=0, return_counts=True)
     palette: list[Tensor] = []
     for number in counts.argsort(descending=True, stable=True).tolist():
-        common = counts[number] >= SMALLEST_SHARE * levels[0].numel()
+        common = counts[number] >= SMALLEST_SHARE * int(seen.sum())
         if common and all((colors[number] - other).abs().max() > NEAR for other in palette):
             palette.append(colors[number])
     palette = palette or [colors[counts.argmax()]]
@@ -42,7 +46,7 @@ def find_regions(mask: Tensor) -> dict[str, Tensor]:
     distances = torch.stack([(levels - color.view(3, 1, 1)).square().sum(dim=0) for color in palette])
     nearest = distances.argmin(dim=0)
     names = ["#{:02x}{:02x}{:02x}".format(*color.tolist()) for color in palette]
-    return {name: (nearest == number).float()[None] for number, name in enumerate(names)}
+    return {name: ((nearest == number) & seen).float()[None] for number, name in enumerate(names)}
 
 
 def filled(levels: Tensor) -> Tensor:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nst_lightning.pictures.files import fit_size, resize
+from nst_lightning.pictures.picture import fit_size, resize
 
 SSIM_WINDOW = 11  # pixels; Wang et al. 2004
 COMPARED = 1024  # pixels, the longest side at which pictures are compared
 
 
-def similarity(result: Tensor, content: Tensor | None) -> dict[str, Tensor]:
+def similarity(result: Tensor, content: Tensor | None, alpha: Tensor | None = None) -> dict[str, Tensor]:
     """``psnr`` in dB and ``ssim``, both higher when nearer; empty without a content image.
 
     SSIM (Wang et al. 2004) needs 11 pixels on each side and is left out below that. Above 1024 px both pictures are shrunk
@@ -20,15 +21,32 @@ def similarity(result: Tensor, content: Tensor | None) -> dict[str, Tensor]:
     Args:
         result: ``(1, 3, H, W)`` in ``[0, 1]``.
         content: likewise, of any size, or None.
+        alpha: of the content, ``(1, H, W)``, or None: each pixel counts as much as it is seen.
     """
     if content is None:
         return {}
     height, width = int(result.shape[2]), int(result.shape[3])
-    result = resize(result, fit_size(height, width, min(max(height, width), COMPARED)))
-    content = resize(content, (int(result.shape[2]), int(result.shape[3]))).to(result.device)
-    metrics = {"psnr": peak_signal_noise_ratio(result, content, data_range=1.0)}
+    size = fit_size(height, width, min(max(height, width), COMPARED))
+    result = resize(result, size)
+    content = resize(content, size).to(result.device)
+    seen = torch.ones_like(result[0, :1]) if alpha is None else resize(alpha, size).to(result)
+    # what is hidden is alike: its seam with what is seen does not count either
+    result, content = result * (seen > 0), content * (seen > 0)
+    error = ((result - content).square() * seen).sum() / (3 * seen.sum())
+    metrics = {"psnr": -10 * torch.log10(error)}
     if min(result.shape[-2:]) > SSIM_WINDOW:
-        ssim = structural_similarity_index_measure(result, content, data_range=1.0, kernel_size=SSIM_WINDOW)
-        assert isinstance(ssim, Tensor)
-        metrics["ssim"] = ssim
+        measured = structural_similarity_index_measure(
+            result, content, data_range=1.0, kernel_size=SSIM_WINDOW, return_full_image=True
+        )
+        assert isinstance(measured, tuple)
+        metrics["ssim"] = measured[0] if alpha is None else _mean(measured[1], seen)
     return metrics
+
+
+def _mean(values: Tensor, seen: Tensor) -> Tensor:
+    """The mean of ``(1, 3, H, W)`` over what is seen, without the border that the window of SSIM does not fill."""
+    edge = SSIM_WINDOW // 2
+    inside = seen[:, edge:-edge, edge:-edge]
+    if values.shape[-2:] == seen.shape[-2:]:
+        values = values[..., edge:-edge, edge:-edge]
+    return (values * inside).sum() / (3 * inside.sum().clamp(min=1e-9))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from nst_lightning.errors import BadArgument
-from nst_lightning.pictures.files import FORMATS, ImageError, ImageSource, Picture, read_image
+from nst_lightning.pictures.atomic import expand
+from nst_lightning.pictures.formats import ENDINGS
+from nst_lightning.pictures.picture import ImageError, Picture
+from nst_lightning.pictures.read import ImageSource, read_image
 
 
 def several(argument: str, source: Any) -> list[Any]:
@@ -24,33 +26,40 @@ def several(argument: str, source: Any) -> list[Any]:
         return []
     if isinstance(source, list | tuple):
         return [item for one in source for item in several(argument, one)]
-    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+    if isinstance(source, str | os.PathLike) and os.path.isdir(expand(source)):  # noqa: PTH112 (Path.is_dir raises)
         return pictures_in(source, argument)
     return [source]
 
 
 def pictures_in(folder: str | os.PathLike[str], argument: str = "content") -> list[str]:
-    """The picture files of a folder, sorted by name.
+    """The picture files of a folder, sorted by name; hidden ones (``.a.jpg``, macOS's ``._a.jpg``) are none.
 
     Args:
         folder: an existing one; those inside it are not looked into.
         argument: what to call it in an error.
 
     Raises:
-        BadArgument: if there is none.
+        BadArgument: if there is none, or the folder cannot be read.
     """
-    found = [str(path) for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in FORMATS]
+    try:
+        found = [
+            str(path)
+            for path in sorted(expand(folder).iterdir())
+            if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
+        ]
+    except OSError as error:
+        raise BadArgument(argument, folder, f"is a folder that cannot be read ({error.strerror})") from error
     if not found:
-        raise BadArgument(argument, folder, f"is a folder without pictures ({', '.join(FORMATS)})")
+        raise BadArgument(argument, folder, f"is a folder without pictures ({', '.join(ENDINGS)})")
     return found
 
 
 def read(argument: str, source: ImageSource) -> Picture:
-    """A picture as :func:`nst_lightning.pictures.files.read_image` reads it.
+    """A picture as :func:`nst_lightning.pictures.read.read_image` reads it.
 
     Args:
         argument: what to call it in an error.
-        source: a path, a PIL image or a tensor.
+        source: whatever :func:`~nst_lightning.pictures.read.read_image` takes.
 
     Raises:
         BadArgument: if it cannot be read.
@@ -58,5 +67,13 @@ def read(argument: str, source: ImageSource) -> Picture:
     try:
         return read_image(source)
     except ImageError as error:
-        value = source if isinstance(source, str | os.PathLike) else type(source).__name__
-        raise BadArgument(argument, value, str(error)) from error
+        raise BadArgument(argument, name_of(source), str(error)) from error
+
+
+def name_of(source: Any) -> str:
+    """What to call a picture: its path, or what kind of thing it is.
+
+    >>> name_of("a.jpg"), name_of(b"...")
+    ('a.jpg', '(bytes)')
+    """
+    return str(source) if isinstance(source, str | os.PathLike) else f"({type(source).__name__})"

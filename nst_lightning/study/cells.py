@@ -27,7 +27,7 @@ from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.errors import UsageError
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.memory import peak_memory, reset_peak_memory
-from nst_lightning.pictures.files import write_image
+from nst_lightning.pictures.write import write_image
 from nst_lightning.study.distances import distances
 from nst_lightning.training.initial import initial_image
 from nst_lightning.training.scales import Scale, schedule

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.errors import BadArgument, UsageError
-from nst_lightning.pictures.files import write_file
+from nst_lightning.pictures.atomic import write_file
 from nst_lightning.study.cells import Job, Outcome, run_cell
 from nst_lightning.study.engines import Engine, Processes, RayCluster, Sequential, stop
 from nst_lightning.study.page import page

@@ -11,7 +11,7 @@ from nst_lightning.losses.moments import moments
 from nst_lightning.losses.wasserstein import wasserstein_loss
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import find_layer
-from nst_lightning.pictures.files import resize
+from nst_lightning.pictures.picture import resize
 
 # Beside those that transfer.yaml and the recipes compare: what was only tuned to its own layers does not look good here.
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_3")

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from nst_lightning.cli.early import read_config
 from nst_lightning.errors import BadArgument, UsageError, nearest
-from nst_lightning.pictures.files import FORMATS
+from nst_lightning.pictures.formats import ENDINGS
 from nst_lightning.pictures.sources import pictures_in
 
 PATTERN = re.compile(r"[*?\[]")
@@ -187,7 +187,7 @@ def marks(axis: Axis | None, path: str, direction: str) -> list[Mark]:
             raise UsageError(f"{where}: value {row}: give a list of {len(settings)}, for {', '.join(settings)}")
     if not rows:
         raise UsageError(f"{where}: values []: an empty grid; give at least one value")
-    labels = axis.labels or [", ".join(map(label_of, row)) for row in rows]
+    labels = axis.labels or distinct([", ".join(map(label_of, row)) for row in rows], rows)
     if len(labels) != len(rows):
         raise UsageError(f"{where}: {len(labels)} labels for {len(rows)} values")
     found = []
@@ -217,6 +217,19 @@ def _files(values: Sequence[Any], setting: str | list[str], where: str) -> list[
     return found
 
 
+def distinct(labels: list[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Labels that differ: where ``a.jpg`` and ``a.png`` are both "a", the ending is said too, or else the whole path.
+
+    >>> distinct(["a", "a", "b"], [["x/a.jpg"], ["x/a.png"], ["x/b.jpg"]])
+    ['a.jpg', 'a.png', 'b']
+    """
+    for words in (lambda value: Path(value).name if isinstance(value, str) else label_of(value), str):
+        twice = {slug(label) for label in labels if sum(slug(label) == slug(other) for other in labels) > 1}
+        named = zip(labels, rows, strict=True)
+        labels = [", ".join(map(words, row)) if slug(label) in twice else label for label, row in named]
+    return labels
+
+
 def label_of(value: Any) -> str:
     """A value as the figure shows it.
 
@@ -224,7 +237,7 @@ def label_of(value: Any) -> str:
     ('great wave', '1e6', '0.5', 'conv_1, conv_2')
     """
     if isinstance(value, str):
-        is_file = "/" in value or Path(value).suffix.lower() in (*FORMATS, ".yaml", ".yml")
+        is_file = "/" in value or Path(value).suffix.lower() in (*ENDINGS, ".yaml", ".yml")
         return Path(value).stem.replace("_", " ") if is_file else value
     if isinstance(value, bool) or value is None:
         return str(value)

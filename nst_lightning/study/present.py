@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from nst_lightning.callbacks import flatten
-from nst_lightning.pictures.files import ImageError, fit_size, read_image, resize, to_pil
+from nst_lightning.pictures.picture import ImageError, fit_size, on_background, resize, to_pil
+from nst_lightning.pictures.read import read_image
 from nst_lightning.study.cells import Outcome
 from nst_lightning.study.figure import Label, Panel, contact_sheet, difference
 from nst_lightning.study.grid import Mark, label_of
@@ -183,7 +184,8 @@ def _picture(source: Any) -> Image.Image | None:
 @lru_cache(maxsize=256)  # many cells show the same one
 def _small(source: str, changed: int, size: int) -> Image.Image | None:
     try:
-        rgb = read_image(source).rgb[None]
+        picture = read_image(source)
+        rgb = on_background(picture.rgb, picture.alpha)[None]
     except ImageError:
         return None
     height, width = int(rgb.shape[-2]), int(rgb.shape[-1])

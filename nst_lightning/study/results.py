@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from nst_lightning.pictures.files import write_file
+from nst_lightning.pictures.atomic import write_file
 from nst_lightning.study.cells import Outcome
 from nst_lightning.training.initial import INITS
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument, reason
 from nst_lightning.network.weights import UNREADABLE
-from nst_lightning.pictures.files import atomic_write
+from nst_lightning.pictures.atomic import atomic_write
 
 COMPLETE = {"optimizer_states", "loops", "global_step", "pytorch-lightning_version"}
 

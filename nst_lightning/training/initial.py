@@ -7,7 +7,8 @@ from torch import Tensor
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, nearest
-from nst_lightning.pictures.files import ImageError, read_image, resize
+from nst_lightning.pictures.picture import ImageError, Picture, resize, resize_picture
+from nst_lightning.pictures.read import read_image
 
 INITS = ("content", "style", "noise", "gray")
 NOISE = 0.05  # standard deviation around mid-gray
@@ -53,12 +54,12 @@ def initial_image(init: str, pair: ImagePair, size: tuple[int, int]) -> Tensor:
         # neural-style starts so too): what of the noise no layer sees stays in the picture.
         generator = torch.Generator().manual_seed(torch.initial_seed())
         return 0.5 + NOISE * torch.randn((1, 3, *size), generator=generator)
-    return resize(_read(init), size)
+    return resize_picture(_read(init), size).rgb[None]
 
 
-def _read(init: str) -> Tensor:
+def _read(init: str) -> Picture:
     try:
-        return read_image(init).rgb[None]
+        return read_image(init)
     except ImageError as error:
         expected = f"{error}; init is {', '.join(INITS)} or a picture file{nearest(init, INITS)}"
         raise BadArgument("init", init, expected) from error

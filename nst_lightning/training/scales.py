@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from nst_lightning.errors import BadArgument
-from nst_lightning.pictures.files import fit_size
+from nst_lightning.pictures.picture import fit_size
 
 SMALLEST = 128  # pixels; below it the deepest layers see a handful of positions
 

@@ -24,7 +24,8 @@ from nst_lightning.losses.moments import Moments
 from nst_lightning.losses.variation import total_variation
 from nst_lightning.network.layers import Layer, layer_weights
 from nst_lightning.objective.whole import Objective
-from nst_lightning.pictures.files import fit_size, read_image, resize
+from nst_lightning.pictures.picture import fit_size, resize
+from nst_lightning.pictures.read import read_image
 from nst_lightning.training.scales import schedule
 from tests.benchmarks.roots import newton_schulz_loss, style_root
 from tests.benchmarks.steps import PICTURES, Interleave, model_of, read_pair, trainer_for

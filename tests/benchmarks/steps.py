@@ -24,7 +24,8 @@ from torch import Tensor
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures
 from nst_lightning.callbacks import RunLog
 from nst_lightning.network.layers import find_layer
-from nst_lightning.pictures.files import fit_size, read_image, resize
+from nst_lightning.pictures.picture import fit_size, resize
+from nst_lightning.pictures.read import read_image
 from tests.benchmarks.bare import Bare
 
 TARGET = 1.15  # times the bare loop

@@ -16,7 +16,8 @@ from nst_lightning.data import StyleImage
 from nst_lightning.main import main
 from nst_lightning.network.layers import find_layer
 from nst_lightning.objective.whole import Objective
-from nst_lightning.pictures.files import fit_size, read_image, resize
+from nst_lightning.pictures.picture import fit_size, resize
+from nst_lightning.pictures.read import read_image
 
 ROOT = Path(__file__).parents[2]
 # studies describe grids of runs: test_study.py

@@ -136,7 +136,7 @@ PICTURES = [
     case("size 0", "{content} {style} --data.size 0", "--data.size 0: ", "from 1 to 16384"),
     case("size -1", "{content} {style} --data.size -1", "--data.size -1: ", "from 1 to 16384"),
     case("size 16385", "{content} {style} --data.size 16385", "--data.size 16385: ", "from 1 to 16384"),
-    case("size abc", "{content} {style} --data.size abc", "--data.size", "abc", "int"),
+    case("size abc", "{content} {style} --data.size abc", "--data.size abc: give the longer side in pixels", "original"),
     case("init misspelt", "{content} {style} --model.init nosie", "--model.init nosie: ", "did you mean 'noise'?", "gray"),
     case("init no file", "{content} {style} --model.init {bad}/no.png", "--model.init {bad}/no.png: no such file"),
     case(
@@ -252,7 +252,7 @@ OUTPUT = [
     case("below a file", "--output {content}/a.png", "--output {content}/a.png: {content} is not a folder"),
     case("/proc", "--output /proc/a.png", "--output /proc/a.png: the folder /proc cannot be written"),
     case("long", "--output " + 300 * "a" + ".png", "--output aaa", "File name too long"),
-    case("16 bit jpg", "--output a.jpg --bits 16", "--output a.jpg: 16 bits a channel", ".png only"),
+    case("16 bit jpg", "--output a.jpg --bits 16", "--output a.jpg: JPEG holds 8 bits a channel", ".png or .tif"),
     case("12 bit", "--output a.png --bits 12", "--bits", "12", "8, 16"),
     case("16 bit nothing", "--bits 16", "--bits", "--output"),
     case("not logged", "--trainer.logger false", "--output", "would be lost; give a file"),

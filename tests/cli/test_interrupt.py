@@ -16,7 +16,7 @@ import nst_lightning.module
 from nst_lightning.data import ImagePair
 from nst_lightning.main import main
 from nst_lightning.objective.whole import Objective
-from nst_lightning.pictures.files import read_image
+from nst_lightning.pictures.read import read_image
 
 # one shallow layer each: a step takes milliseconds
 SHALLOW = [

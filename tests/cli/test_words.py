@@ -142,17 +142,13 @@ def test_nothing_but_the_output_without_a_logger(pictures, workdir):
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a read-only folder")
 def test_a_current_folder_that_cannot_be_written(pictures, tmp_path):
     """If this fails, a run needs its current folder although everything is written elsewhere."""
-    program = (
-        "import os, sys; os.unshare(os.CLONE_NEWNS) if hasattr(os, 'unshare') else sys.exit(77); "
-        "import subprocess; subprocess.run(['mount', '--make-rprivate', '/'], check=True); "
-        "subprocess.run(['mount', '-t', 'tmpfs', '-o', 'ro', 'none', sys.argv[1]], check=True); os.chdir(sys.argv[1]); "
-        "from nst_lightning.main import main; sys.exit(main(sys.argv[2:]))"
-    )
     (tmp_path / "ro").mkdir()
-    words = [sys.executable, "-c", program, str(tmp_path / "ro"), *map(str, pictures), *SMALL[:4]]
-    refused = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    if refused.returncode == 77 or "mount" in refused.stderr:
+    mounted = 'mount -t tmpfs -o ro none "$0" && cd "$0" && exec "$@"'
+    here = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounted, str(tmp_path / "ro")]
+    if shutil.which("unshare") is None or subprocess.run([*here, "true"], capture_output=True).returncode:
         pytest.skip("no mounts here")
+    words = [*here, sys.executable, "-m", "nst_lightning", *map(str, pictures), *SMALL[:4]]
+    refused = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert refused.returncode == 2 and "--trainer.default_root_dir" in refused.stderr, refused.stderr
     done = subprocess.run([*words, "-o", str(tmp_path / "a.png"), *SMALL[4:]], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and (tmp_path / "a.png").is_file(), done.stderr

@@ -17,7 +17,7 @@ from nst_lightning.network import weights
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import Layer, find_layer, layers_of
 from nst_lightning.network.weights import BUNDLED, BUNDLED_SHA256, CALIBRATION, load_weights
-from nst_lightning.pictures.files import read_image
+from nst_lightning.pictures.read import read_image
 
 CONFIGURATION = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}  # as torchvision calls them
 README = Path(weights.__file__).with_name("README.md")

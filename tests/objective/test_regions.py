@@ -20,7 +20,7 @@ from nst_lightning.losses.moments import Moments, mix, moments
 from nst_lightning.main import main
 from nst_lightning.network.layers import find_layer
 from nst_lightning.objective.whole import Objective
-from nst_lightning.pictures.files import read_image
+from nst_lightning.pictures.read import read_image
 from nst_lightning.pictures.regions import find_regions, shrink
 
 RED, BLUE, GREEN = "#ff0000", "#0000ff", "#00ff00"

@@ -13,7 +13,7 @@ from torch import Tensor
 from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import luminance, match_colors, match_luminance, with_luminance
-from nst_lightning.pictures.files import resize
+from nst_lightning.pictures.picture import resize
 
 # the paper's YIQ, from RGB
 YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])

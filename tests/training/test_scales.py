@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
-from nst_lightning.pictures.files import resize
+from nst_lightning.pictures.picture import resize
 from nst_lightning.training.optimizers import adam, carry_over, lbfgs
 from nst_lightning.training.scales import Scale, Stage, automatic, schedule
 

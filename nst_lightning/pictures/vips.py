@@ -1,0 +1,49 @@
+"""libvips, set up once for this project."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from nst_lightning.pictures.picture import ImageError, damaged
+
+__all__ = ["ERRORS", "as_vips", "first_line", "pyvips", "refuse"]
+
+LOG = logging.getLogger("pyvips")
+# what libvips has to say of odd metadata; damaged pixels raise
+LOG.setLevel(logging.CRITICAL + 1)
+# the cache of operations would keep pictures in memory that are read once
+pyvips.cache_set_max(0)
+# libvips quotes names out of damaged files, which pyvips takes for UTF-8
+ERRORS = (pyvips.Error, UnicodeDecodeError)
+TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "float64": "double"}
+
+if pyvips.API_mode:
+
+    @pyvips.ffi.def_extern(name="_log_handler_callback")
+    def _log(domain: Any, level: int, message: Any, user_data: Any) -> None:
+        """In place of pyvips' own, which prints a traceback for bytes that are no UTF-8."""
+        LOG.log(pyvips.GLogLevelFlags.LEVEL_TO_LOGGER.get(level, logging.WARNING), "%r", pyvips.ffi.string(message))
+
+
+def as_vips(values: np.ndarray, interpretation: str) -> pyvips.Image:
+    """An array ``(H, W, C)`` as libvips sees it; the array has to outlive the image."""
+    values = np.ascontiguousarray(values)
+    height, width, bands = values.shape
+    image = pyvips.Image.new_from_memory(values, width, height, bands, TYPES[values.dtype.name])
+    return image.copy(interpretation=interpretation)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of libvips says, in a line: the first that is about more than the end of the file."""
+    said = (error.detail or error.message) if isinstance(error, pyvips.Error) else "metadata that are no text"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return next((line for line in lines if "bad seek" not in line), lines[0] if lines else "unknown")
+
+
+def refuse(error: Exception) -> ImageError:
+    """The error to raise for one of libvips."""
+    return damaged(first_line(error))
