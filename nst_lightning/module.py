@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
@@ -20,17 +21,22 @@ from nst_lightning.losses import make_style_losses
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import layer_weights
 from nst_lightning.network.weights import load_weights
+from nst_lightning.objective.ranks import say
 from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.pictures.colors import with_luminance
 from nst_lightning.pictures.files import resize
 from nst_lightning.pictures.similarity import similarity
+from nst_lightning.training import carry, resume
+from nst_lightning.training.anew import begin_anew
 from nst_lightning.training.averages import RunningAverage
-from nst_lightning.training.checks import check_sizes
-from nst_lightning.training.compilation import Compilation
+from nst_lightning.training.checks import check_callbacks, check_sizes, check_weights
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
-from nst_lightning.training.optimizers import OPTIMIZERS, carry_over, check_precision
-from nst_lightning.training.scales import Scale, Stage, schedule
-from nst_lightning.training.tile_sizes import Tiling, check_losses, check_tile
+from nst_lightning.training.optimizers import Optimization, check_precision
+from nst_lightning.training.scalars import Scalars
+from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
+from nst_lightning.training.targets import Targets
+from nst_lightning.training.tile_sizes import check_losses, check_tile
 
 CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
@@ -43,7 +49,9 @@ class StyleTransfer(L.LightningModule):
     the weights matters. A weight of 0, or a picture that is not given, removes its term and the work for it.
 
     Fit it with any Trainer: ``Trainer(max_steps=300).fit(StyleTransfer(), datamodule=ImagePair("a.jpg", "b.jpg"))``, then
-    read ``result``.
+    read ``result``. Every ``fit`` begins anew with the pictures that it is given, also of a module or with a Trainer that
+    were used before; it goes on only from a ``ckpt_path``. ``validate`` and ``test`` measure the result, ``predict``
+    returns it. Monitors see ``loss/total``, ``val/total``, ``val/psnr`` and so on.
 
     Args:
         content_layers: layers of the content loss, as a list (equal shares of a weight of 1) or as layer: weight (0 or
@@ -67,16 +75,21 @@ class StyleTransfer(L.LightningModule):
         compile: let torch.compile make the objective faster (CUDA graphs on a GPU) at the scales where that pays; a line
             for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
         optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
+        learning_rate: of `lbfgs` (1.0 if not given) or `adam` (0.02); others take theirs as an argument.
+        lr_scheduler: a learning rate scheduler of torch by its class path. It counts the steps of the whole run;
+            ReduceLROnPlateau looks at loss/total.
         features: the frozen network.
 
     Attributes:
         image: ``(1, 3, H, W)``, RGB, float32; made in ``configure_model``. Not clamped while L-BFGS runs.
 
     Raises:
-        BadArgument: for an unknown layer or a negative weight; in ``setup`` for pictures or a precision that cannot work.
+        BadArgument: for an unknown layer or a weight out of range; in ``setup`` for pictures, a precision, an optimiser or
+            callbacks that cannot work; in ``fit`` for a checkpoint of another size.
     """
 
     image: nn.Parameter
+    size: tuple[int, int]  # height and width of the result
 
     def __init__(
         self,
@@ -92,6 +105,8 @@ class StyleTransfer(L.LightningModule):
         tile: Literal["auto", "none"] | int = "auto",
         compile: bool = False,
         optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "adam",
+        learning_rate: float | None = None,
+        lr_scheduler: LRSchedulerCallable | None = None,
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
@@ -99,13 +114,9 @@ class StyleTransfer(L.LightningModule):
             self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
         except TypeError as error:
             raise BadArgument("features", features, reason(error)) from error
-        weights = {"content_weight": content_weight, "style_weight": style_weight, "tv_weight": tv_weight}
-        for name, value in weights.items():
-            if not 0 <= value < float("inf"):
-                raise BadArgument(name, value, "a weight is a number of 0 or more")
+        self.weights = {"content": float(content_weight), "style": float(style_weight), "tv": float(tv_weight)}
         if content_weight == style_weight == 0:
             raise BadArgument("style_weight", style_weight, "content_weight is 0 as well: nothing is left to optimise")
-        self.weights = {name.removesuffix("_weight"): float(value) for name, value in weights.items()}
         self.content_layers = layer_weights(content_layers, self.settings.arch, "content_layers")
         self.style_layers = layer_weights(style_layers, self.settings.arch, "style_layers")
         if not (content_weight and self.content_layers) and not (style_weight and self.style_layers):
@@ -113,6 +124,8 @@ class StyleTransfer(L.LightningModule):
         if not 0 <= average_decay < 1:
             raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
         self.style_losses = make_style_losses(style_loss)
+        layers = {"content": self.content_layers, "style": self.style_layers}
+        check_weights(self.weights, layers, self.style_losses)
         self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
@@ -120,29 +133,50 @@ class StyleTransfer(L.LightningModule):
         self.tile = tile
         self.compiles = compile
         self.init = init
-        self.optimizer = optimizer
+        self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
         self.register_parameter("image", None)
         self.stage: Stage | None = None
         self.average = RunningAverage(average_decay)
+        self.scalars = Scalars()
+        self._colors: Tensor | None = None
+        self._saved: dict[str, Any] = {}  # of a checkpoint, until the optimiser is there
+        self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
         self.save_hyperparameters(logger=False)
-        self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
+        # plain, so that a checkpoint loads with weights_only
+        self.hparams["features"] = asdict(self.settings)
         if not isinstance(self.scales, str):
             self.hparams["scales"] = [asdict(scale) for scale in self.scales]
-        if callable(optimizer) and callable(self.hparams.get("optimizer")):
-            del self.hparams["optimizer"]
+        for name, value in self.optimization.settings().items():
+            if callable(self.hparams.get(name)):
+                self.hparams[name] = value
+                if value is None:  # cannot be made again from plain values: give it to load_from_checkpoint
+                    del self.hparams[name]
 
     # ---- before the first step ---------------------------------------------------------------------------------------
 
     @property
     def pair(self) -> ImagePair:
         """The pictures of this run."""
-        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(datamodule, ImagePair), "StyleTransfer is fitted with an ImagePair as its datamodule"
+        datamodule = self.trainer.datamodule
+        if not isinstance(datamodule, ImagePair):
+            raise BadArgument("datamodule", type(datamodule).__name__, "StyleTransfer is fitted with an ImagePair")
         return datamodule
 
+    def configure_callbacks(self) -> list[L.Callback]:
+        """Adds none; the first place where the Trainer's are known, before anything is built or written."""
+        check_callbacks(self.trainer.callbacks, None)
+        return []
+
     def setup(self, stage: str) -> None:
-        """Check that these pictures, this precision and this optimiser go together."""
+        """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
         self.check(self.pair, self.trainer.precision)
+        self.size, self._colors = self.pair.image_size, self.pair.colors
+        if stage == "fit":
+            begin_anew(self.trainer)
+            self.register_parameter("image", None)
+            self.average.restart()
+            self._saved = {}
+        self.stage = None
 
     def check(self, pair: ImagePair, precision: str = "32-true") -> None:
         """Everything that can be known to fail before the network is built.
@@ -161,9 +195,14 @@ class StyleTransfer(L.LightningModule):
         tables = {"content": self.content_layers, "style": self.style_layers}
         check_sizes({term: tables[term] for term in terms}, pair, self.scales)
         check_init(self.init, pair)
+        self.optimization.check()
         check_precision(self.make_optimizer, precision)
         check_losses(self.tile, self.style_losses if "style" in terms else (), pair.image_size)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
+
+    def check_checkpoint(self, path: str, run: dict[str, Any], shape: tuple[int, int], pair: ImagePair, steps: int) -> None:
+        """Whether a run of ``steps`` can go on from a checkpoint: :func:`nst_lightning.training.resume.check_shapes`."""
+        resume.check_shapes(path, run, shape, pair, schedule(self.scales, pair.size, pair.image_size, steps))
 
     def _terms(self, pair: ImagePair) -> set[str]:
         """The terms that are computed: those with a weight, layers and a picture."""
@@ -175,32 +214,40 @@ class StyleTransfer(L.LightningModule):
         return terms
 
     def configure_model(self) -> None:
-        """Make the image and the network, once; without a Trainer (``load_from_checkpoint``) the checkpoint does it."""
+        """Make the network, and for a fit the image; without a Trainer (``load_from_checkpoint``) there is no need."""
         if self._trainer is None:
             return
-        if not hasattr(self, "objective"):
-            terms = self._terms(self.pair)
-            self.stages = schedule(self.scales, self.pair.size, self.pair.image_size, self.trainer.max_steps)
-            tables = {"content": self.content_layers, "style": self.style_layers}
-            features = VGGFeatures({layer for term in terms for layer in tables[term]}, self.settings)
-            self.objective = TiledObjective(
-                features,
-                **{f"{t}_layers": tables[t] if t in terms else {} for t in tables},
-                style_losses=self.style_losses,
-                weights=self.weights,
-            )
-            self.tiling = Tiling(self.tile, self.objective)
-            self.compilation = Compilation(self.compiles, self.objective)
-        if self.image is None:
-            image = initial_image(self.init, self.pair, self.stages[0].shape)
+        pair, terms = self.pair, self._terms(self.pair)
+        self.stages = schedule(self.scales, pair.size, pair.image_size, self.trainer.max_steps)
+        tables = {"content": self.content_layers, "style": self.style_layers}
+        features = VGGFeatures({layer for term in terms for layer in tables[term]}, self.settings)
+        self.objective = TiledObjective(
+            features,
+            **{f"{t}_layers": tables[t] if t in terms else {} for t in tables},
+            style_losses=self.style_losses,
+            weights=self.weights,
+        )
+        self.targets = Targets(self.objective, pair, terms, self.tile, self.compiles)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            names = [f"{kind}/{name}" for kind in ("loss", "val") for name in self.targets.names()]
+            names += ["val/psnr", "val/ssim"] if pair.content_image is not None else []
+            check_callbacks(self.trainer.callbacks, names if self._is_plain() else None)
+            image = initial_image(self.init, pair, self.stages[0].shape)
             self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the image in the checkpoint's shape, before its values are loaded."""
-        saved = checkpoint["state_dict"]["image"]
-        if self.image is None or self.image.shape != saved.shape:
-            self.image = nn.Parameter(torch.zeros_like(saved))
-        self.average.load(checkpoint.get("average", {}))
+    def _is_plain(self) -> bool:
+        """Whether no subclass logs metrics of its own."""
+        steps = ("training_step", "validation_step", "on_train_batch_end", "on_validation_end", "optimizer_step")
+        return all(getattr(type(self), name) is getattr(StyleTransfer, name) for name in steps)
+
+    def configure_optimizers(self) -> Any:
+        return self.optimization.configure([self.image])
+
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """The optimiser of this run for some parameters."""
+        return self.optimization.make(parameters)
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running average goes along: without it a resumed run would have another result."""
@@ -208,59 +255,75 @@ class StyleTransfer(L.LightningModule):
             with self._last_good_on_error():
                 self._guard.check()
         checkpoint["average"] = self.average.state()
+        checkpoint["run"] = {"size": self.size, "colors": self._colors, "inputs": resume.fingerprint(self.pair)}
+        checkpoint["made"] = getattr(self, "_made", None)
 
-    def configure_optimizers(self) -> Optimizer:
-        return self.make_optimizer([self.image])
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make the image in the checkpoint's shape, before its values are loaded; keep the optimiser's state for later."""
+        saved, run = checkpoint["state_dict"]["image"], checkpoint["run"]
+        if self._trainer is not None:
+            path = str(self.trainer.ckpt_path)
+            resume.check_shapes(path, run, tuple(saved.shape[2:]), self.pair, self.stages)
+            for name in resume.differences(run["inputs"], resume.fingerprint(self.pair)):
+                say(f"the {name} of this run and of {path} differ; going on with those of this run")
+        else:
+            self.size, self._colors = tuple(run["size"]), run["colors"]
+        self.image = nn.Parameter(torch.zeros_like(saved))
+        self.average.load(checkpoint["average"])
+        # Lightning would load them whatever they are of
+        names = ("made", "optimizer_states", "lr_schedulers", "global_step")
+        self._saved = {name: checkpoint.get(name) for name in names}
+        checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []
 
-    def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
-        """The optimiser of this run for some parameters."""
-        make = OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
-        return make(parameters)
+    def on_fit_start(self) -> None:
+        """The optimiser is there: let it go on where that of the checkpoint was."""
+        optimizer, schedulers = self._moving()
+        self._made = carry.made(optimizer, schedulers)
+        if self._saved.get("made") and self._saved["optimizer_states"]:
+            step = self._saved["global_step"]
+            if line := carry.restore(self._saved, optimizer, schedulers, self.make_optimizer, step):
+                say(line)
+        self._saved = {}
+
+    def _moving(self) -> tuple[Optimizer, list[Any]]:
+        """The optimiser and the schedulers of this scale."""
+        configs = self.trainer.lr_scheduler_configs
+        return self.trainer.optimizers[0], [config.scheduler for config in configs]
 
     # ---- the schedule of scales --------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
         """Begin with the scale that the image has: the first, or that of a checkpoint."""
-        shapes = {stage.shape: stage for stage in self.stages}
-        shape = (int(self.image.shape[2]), int(self.image.shape[3]))
-        if shape not in shapes:
-            expected = f"the checkpoint's image is of none of this run's sizes, {', '.join(map(str, shapes))}"
-            raise BadArgument("ckpt_path", f"{shape[0]} x {shape[1]}", expected)
         self.average.to(self.device)
-        self._begin(shapes[shape])
+        shape = (int(self.image.shape[2]), int(self.image.shape[3]))
+        self._begin(next(stage for stage in self.stages if stage.shape == shape))
+        self.scalars.begin(self.trainer)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
-        stage = next(stage for stage in self.stages if self.global_step < stage.last or stage is self.stages[-1])
         assert self.stage is not None
+        stage = stage_at(self.stages, self.global_step, self.stage.shape)
         if stage.shape != self.stage.shape:
             self._resize(stage.shape)
             self._begin(stage)
+        self.stage = stage
 
     def _resize(self, shape: tuple[int, int]) -> None:
-        """Go on with the result so far at another size, the optimiser's state carried over."""
-        old, optimizer = self.image, self.trainer.optimizers[0]
+        """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
+        old, (optimizer, schedulers) = self.image, self._moving()
         self.image = nn.Parameter(resize(self.average.read(self.image), shape).contiguous())
         self.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
-        carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
+        carry.carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
+        carry.carry_schedule(schedulers, self._moving()[1])
 
     def _begin(self, stage: Stage) -> None:
         """Compute what the image is compared with at this scale."""
         self.stage = stage
         self._guard = Guard(self.image)
-        terms, pair = self._terms(self.pair), self.pair
-        content = pair.content_at(stage.shape) if "content" in terms else None
-        styles = pair.styles_at(stage.size) if "style" in terms else []
-        regions = pair.regions_at(stage.shape)
-        content = None if content is None else content.to(self.device)
-        styles = [style.to(self.device) for style in styles]
-        regions = None if regions is None else regions.to(self.device)
         with self.trainer.precision_plugin.forward_context():
-            self.tiling.choose(self.image)
-            work = partial(self.objective.set_targets, content, styles, regions)
-            self.tiling.survive(work, lambda: self.image, self.global_step)
-            self.compilation.choose(self.image, stage.last - self.global_step)
+            self.targets.enter(stage, self.image, self.global_step)
+            self.targets.compilation.choose(self.image, stage.last - self.global_step)
 
     # ---- each step ---------------------------------------------------------------------------------------------------
 
@@ -273,10 +336,11 @@ class StyleTransfer(L.LightningModule):
         Raises:
             NonFiniteLoss: if the objective is no number; the image is then the last one for which it was.
         """
-        losses = self.compilation(self.image, self.global_step)
+        losses = self.targets.compute(self.image, self.global_step)
         assert self.stage is not None
         with self._last_good_on_error():
             self._guard.see(self.image, losses["total"], self.global_step, last=self.global_step + 1 >= self.stage.last)
+        self.scalars.see(self.trainer, losses)
         return {**losses, "loss": losses["loss"] * self.image.numel()}
 
     @contextlib.contextmanager
@@ -294,24 +358,74 @@ class StyleTransfer(L.LightningModule):
         if self.trainer.accumulate_grad_batches == 1:
             self.image.grad = None  # Lightning lets it live until the next one is there
         work = partial(super().optimizer_step, *args, **kwargs)
-        self.tiling.survive(work, lambda: self.image, self.global_step)
+        self.targets.survive(work, lambda: self.image, self.global_step)
         with torch.no_grad():
             if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)
         self.average.add(self.image)
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.scalars.step(self.trainer, outputs, max(self.image.shape[2:]))
+
     # ---- the result --------------------------------------------------------------------------------------------------
 
     @property
     def result(self) -> Tensor:
-        """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the scale of the step."""
-        return self.pair.finish(self.average.read(self.image).clamp(0, 1))
+        """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the size of the result."""
+        return self._finish(self._at(self.size))
+
+    @property
+    def current(self) -> Tensor:
+        """The same at the scale of the step, as it is computed."""
+        return self._finish(self._at((int(self.image.shape[2]), int(self.image.shape[3]))))
+
+    def _at(self, shape: tuple[int, int]) -> Tensor:
+        """What the objective sees of the result, at some size."""
+        if self.image is None:
+            raise BadArgument("ckpt_path", None, "there is no picture yet: fit first, or give a checkpoint")
+        picture = self.average.read(self.image).clamp(0, 1)
+        return picture if picture.shape[2:] == shape else resize(picture, shape).clamp(0, 1)
+
+    def _finish(self, picture: Tensor) -> Tensor:
+        """In the content's colours, where only luminance is transferred."""
+        if self._colors is None:
+            return picture
+        return with_luminance(resize(self._colors, (int(picture.shape[2]), int(picture.shape[3]))).to(picture), picture)
 
     def similarity(self) -> dict[str, Tensor]:
         """How near the result is to the content image: :func:`nst_lightning.pictures.similarity.similarity`."""
         return similarity(self.result, self.pair.content_image)
 
+    def evaluate(self, stage: Stage | None = None) -> dict[str, Tensor]:
+        """What the result is like: :meth:`similarity`, and every term of the objective, without its weight but ``total``.
+
+        Args:
+            stage: the scale at which the terms are computed; the last if not given, which the run then cannot leave.
+        """
+        stage = stage or self.stages[-1]
+        key = (stage.shape, id(self.image), self.image is not None and self.image._version, self.average.steps)
+        if self._measured[0] != key:
+            with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+                terms = self.targets.measure(self._at(stage.shape), stage, self.global_step)
+            self._measured = key, {**self.similarity(), **terms}
+        return self._measured[1]
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Compare the result with the content image, on the Trainer's validation clock."""
-        # RunLog writes them: the Trainer's own count of steps is one behind here
-        self.log_dict({f"val/{name}": value for name, value in self.similarity().items()}, batch_size=1, logger=False)
+        """Measure the result, on the Trainer's validation clock; in a run at the scale of the step."""
+        if not self.trainer.sanity_checking:
+            values = {f"val/{name}": value for name, value in self.evaluate(self.stage).items()}
+            # in a run `scalars` writes them: the Trainer's own count of steps is one behind here
+            self.log_dict(values, batch_size=1, logger=self.stage is None)
+
+    def on_validation_end(self) -> None:
+        if self.stage is not None:
+            values = {n: v for n, v in self.trainer.callback_metrics.items() if n.startswith("val/")}
+            self.scalars.write(self.trainer, values)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Measure the result."""
+        self.log_dict({f"test/{name}": value for name, value in self.evaluate().items()}, batch_size=1)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The result."""
+        return self.result

@@ -18,7 +18,7 @@ from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, UsageError, reason
 from nst_lightning.module import StyleTransfer
 from nst_lightning.pictures.files import ImageError, check_output
-from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, find_checkpoint
+from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, Saved, find_checkpoint
 from nst_lightning.training.optimizers import check_precision, choose_precision
 
 DESCRIPTION = """Neural style transfer by optimisation. With two pictures and nothing else:
@@ -64,6 +64,7 @@ class NSTCommandLine(LightningCLI):
         self.args = expand(args)
         self.until = until
         self._more_callbacks = list(callbacks)
+        self._resumes: Saved | None = None
         try:
             super().__init__(
                 StyleTransfer,
@@ -118,12 +119,16 @@ class NSTCommandLine(LightningCLI):
         config = self.config[self.config.subcommand]
         if not config.ckpt_path:
             return
-        path, settings = find_checkpoint(config.ckpt_path)
+        self._resumes = find_checkpoint(config.ckpt_path)
+        settings = self._resumes.settings
         given = self.parser.parse_args(self.args, defaults=False)
+        asked = given.fit.get("model", {}).get("optimizer")
+        if asked is not None and asked != settings.get("optimizer"):
+            settings.pop("learning_rate", None)  # it was for another optimiser
         defaults = self.parser.get_defaults()
         base = self.parser.parse_object({"subcommand": "fit", "fit": {"model": settings}}, defaults)
         self.config = self.parser.parse_object(given, base)
-        self.config.fit.ckpt_path = path
+        self.config.fit.ckpt_path = self._resumes.path
 
     def instantiate_classes(self) -> None:
         if self.until == "parsed":
@@ -143,6 +148,9 @@ class NSTCommandLine(LightningCLI):
         self.datamodule.setup("fit")
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
+        if self._resumes is not None:
+            _, _, run, shape = self._resumes
+            self.model.check_checkpoint(config.ckpt_path, run, shape, self.datamodule, config.trainer.max_steps)
         if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
             print(self._choice, flush=True)
 

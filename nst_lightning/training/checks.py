@@ -1,14 +1,83 @@
-"""Whether pictures, layers and scales go together, before the network is built."""
+"""Whether weights, pictures, layers, scales and callbacks go together, before the network is built."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
 
 from nst_lightning.data import ImagePair
-from nst_lightning.errors import BadArgument
+from nst_lightning.errors import BadArgument, nearest
+from nst_lightning.losses.style_loss import StyleLoss
 from nst_lightning.network.layers import Layer
 from nst_lightning.training.scales import Scale, schedule
+
+# What float32 holds (3e38) is divided among the weight of a term, those of a layer and of a style loss, and the values.
+# The optimisers square gradients and sum them over the image.
+LARGEST = 1e20  # weight of a term; of these only the ratio matters
+LARGEST_INSIDE = 1e12  # weight of a layer times that of a style loss
+
+
+def check_weights(
+    weights: Mapping[str, float],
+    layers: Mapping[str, Mapping[Layer, float]],
+    losses: Iterable[tuple[StyleLoss, float]],
+) -> None:
+    """Whether the objective stays within the numbers that float32 has.
+
+    Args:
+        weights: of the terms ``content``, ``style`` and ``tv``, 0 or more.
+        layers: the layers of ``content`` and ``style`` and their weights.
+        losses: the style losses and their weights.
+
+    Raises:
+        BadArgument: naming the weight that is too large.
+    """
+    for term, weight in weights.items():
+        if not 0 <= weight <= LARGEST:
+            expected = f"a weight is a number from 0 to {LARGEST:.0e}; only the ratio of the weights matters"
+            raise BadArgument(f"{term}_weight", weight, expected)
+    heaviest = max((weight for _, weight in losses), default=0.0)
+    if heaviest > LARGEST_INSIDE:
+        raise BadArgument("style_loss", f"{heaviest:g}", f"the weight of a loss is a number from 0 to {LARGEST_INSIDE:.0e}")
+    for term, table in layers.items():
+        factor = max(heaviest, 1.0) if term == "style" else 1.0
+        for layer, weight in table.items():
+            if weight * factor > LARGEST_INSIDE:
+                with_loss = " (times the weight of the style loss)" if factor > 1 else ""
+                expected = f"the weight of a layer{with_loss} is a number from 0 to {LARGEST_INSIDE:.0e}"
+                raise BadArgument(f"{term}_layers", f"{layer.name}: {weight:g}", expected)
+
+
+def check_callbacks(callbacks: Iterable[Any], known: Iterable[str] | None) -> None:
+    """Whether callbacks can work with an image that becomes another parameter at each scale.
+
+    Args:
+        callbacks: the Trainer's.
+        known: the metrics that there will be, or None: others may come.
+
+    Raises:
+        BadArgument: naming the callback, and what there is.
+    """
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if isinstance(callback, StochasticWeightAveraging | WeightAveraging):
+            expected = "cannot follow the image from scale to scale; the result is an average already, see average_decay"
+            raise BadArgument("callbacks", type(callback).__name__, expected)
+    if known is None or any(not _is_known(callback) for callback in callbacks):
+        return  # somebody else's may log what is monitored
+    names = list(known)
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        # LearningRateMonitor and Lightning itself add some
+        if isinstance(monitor, str) and monitor not in (*names, "step", "epoch") and not monitor.startswith("lr-"):
+            expected = f"monitors {monitor}, which is none of {', '.join(names)}{nearest(monitor, names)}"
+            raise BadArgument("callbacks", type(callback).__name__, expected)
+
+
+def _is_known(callback: Callback) -> bool:
+    return type(callback).__module__.split(".")[0] in ("lightning", "pytorch_lightning", "nst_lightning")
 
 
 def check_sizes(

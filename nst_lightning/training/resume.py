@@ -1,0 +1,74 @@
+"""Whether a run can go on from a checkpoint, and what it says of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nst_lightning.data import ImagePair
+from nst_lightning.errors import BadArgument
+from nst_lightning.training.scales import Stage
+
+ROUNDING = 2e-3  # of a sum over a row: other processors resize a little differently; a pixel of 8 bits is 4e-3
+
+
+def fingerprint(pair: ImagePair) -> dict[str, Any]:
+    """What tells these inputs from others: the sums of every picture's rows and columns, and the settings.
+
+    Args:
+        pair: after its ``setup``.
+    """
+    return {
+        "content image": _sums(pair.content_image),
+        "style images": [_sums(style.image) for style in pair.styles],
+        "weights of the style images": [style.weight for style in pair.styles],
+        "masks or transparency": [_sums(pair.regions), *(_sums(style.regions) for style in pair.styles)],
+        "colour setting": pair.color,
+    }
+
+
+def _sums(picture: Tensor | None) -> list[Tensor] | None:
+    return None if picture is None else [picture.sum(dim=side, dtype=torch.float64).float() for side in (-1, -2)]
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names under which two fingerprints differ."""
+    return [name for name in now if not _alike(then.get(name), now[name])]
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and bool(torch.allclose(one, other, rtol=0, atol=ROUNDING))
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return type(one) is type(other) and one == other
+
+
+def check_shapes(path: str, run: Mapping[str, Any], shape: Sequence[int], pair: ImagePair, stages: Sequence[Stage]) -> None:
+    """Whether a checkpoint's picture has one of the sizes of a run.
+
+    Args:
+        path: of the checkpoint.
+        run: what it says of its run: ``size``, ``(height, width)`` of the result.
+        shape: ``(height, width)`` of its picture, which may be of an earlier scale.
+        pair: after its ``setup``.
+        stages: the scales of the run that is to go on.
+
+    Raises:
+        BadArgument: naming the checkpoint, both sizes and the way out.
+    """
+    way_out = "resume with the size and scales of the checkpoint, or begin anew from its picture with --model.init old.png"
+    if tuple(run["size"]) != pair.image_size:
+        expected = f"is of a run to {_size(run['size'])} pixels, this one is to {_size(pair.image_size)}: {way_out}"
+        raise BadArgument("ckpt_path", path, expected)
+    if tuple(shape) not in [stage.shape for stage in stages]:
+        sizes = ", ".join(_size(stage.shape) for stage in stages)
+        expected = f"its picture is {_size(shape)} pixels, the scales of this run are {sizes}: {way_out}"
+        raise BadArgument("ckpt_path", path, expected)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} x {shape[0]}"
