@@ -157,14 +157,14 @@ class StyleTransfer(L.LightningModule):
     @property
     def pair(self) -> ImagePair:
         """The pictures of this run."""
-        datamodule = self.trainer.datamodule
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(datamodule, ImagePair):
             raise BadArgument("datamodule", type(datamodule).__name__, "StyleTransfer is fitted with an ImagePair")
         return datamodule
 
     def configure_callbacks(self) -> list[L.Callback]:
         """Adds none; the first place where the Trainer's are known, before anything is built or written."""
-        check_callbacks(self.trainer.callbacks, None)
+        check_callbacks(self.trainer.callbacks, None)  # type: ignore[attr-defined]
         return []
 
     def setup(self, stage: str) -> None:
@@ -231,7 +231,7 @@ class StyleTransfer(L.LightningModule):
         if self.trainer.state.fn == TrainerFn.FITTING:
             names = [f"{kind}/{name}" for kind in ("loss", "val") for name in self.targets.names()]
             names += ["val/psnr", "val/ssim"] if pair.content_image is not None else []
-            check_callbacks(self.trainer.callbacks, names if self._is_plain() else None)
+            check_callbacks(self.trainer.callbacks, names if self._is_plain() else None)  # type: ignore[attr-defined]
             image = initial_image(self.init, pair, self.stages[0].shape)
             self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
+import torch
 from torch import Tensor
 
 
@@ -32,7 +33,7 @@ class Scalars:
         """Whether the step that was just made is written."""
         step = trainer.global_step
         if self.every is None:
-            return step % max(trainer.log_every_n_steps, 1) == 0
+            return step % max(trainer.log_every_n_steps, 1) == 0  # type: ignore[attr-defined]
         return self._first or step % self.every == 0 or step >= trainer.max_steps or trainer.should_stop
 
     def see(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
@@ -52,7 +53,7 @@ class Scalars:
         if not self.due(trainer):
             return
         now, step = time.monotonic(), trainer.global_step
-        values: dict[str, Any] = {f"loss/{name}": float(value) for name, value in losses.items() if name != "loss"}
+        values: dict[str, Any] = {f"loss/{name}": float(value.detach()) for name, value in losses.items() if name != "loss"}
         values["size"] = float(size)
         values["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         values["steps_per_second"] = (step - self._step) / max(now - self._clock, 1e-9)
@@ -63,6 +64,6 @@ class Scalars:
     def write(trainer: L.Trainer, values: Mapping[str, Any]) -> None:
         """Write numbers to every logger, at the number of steps that were made."""
         found = {name: float(value) for name, value in values.items()}
-        trainer.logged_metrics.update(found)
+        trainer.logged_metrics.update({name: torch.tensor(value) for name, value in found.items()})
         for logger in trainer.loggers:
             logger.log_metrics(found, step=trainer.global_step)
