@@ -112,14 +112,14 @@ class Optimization:
             BadArgument: naming ``optimizer`` or ``lr_scheduler``.
         """
         try:
-            optimizer = tried(self.make)
+            rates = [float(group.get("lr", 0.0)) for group in self.make([_small_image()]).param_groups]
+            sane = all(abs(rate) <= LARGEST for rate in rates)
+            moved = sane and bool(torch.isfinite(tried(self.make).param_groups[0]["params"][0]).all())
         except Exception as error:  # whatever somebody's own optimiser raises
             expected = f"cannot optimise an image, a tensor (1, 3, height, width): {reason(error)}"
             raise BadArgument("optimizer", _name(self.optimizer), expected) from error
-        rates = [float(group.get("lr", 0.0)) for group in optimizer.param_groups]
-        image = optimizer.param_groups[0]["params"][0]
-        if not all(abs(rate) <= LARGEST for rate in rates) or not bool(torch.isfinite(image).all()):
-            expected = f"its first step makes an image that is no number; its learning rate is {rates[0]:g}"
+        if not moved:
+            expected = f"its first step would make an image that is no number; its learning rate is {rates[0]:g}"
             raise BadArgument("optimizer", _name(self.optimizer), expected)
         if self._schedule is None:
             return
@@ -241,7 +241,7 @@ def _described(made: Any) -> dict[str, Any] | None:
         return None
     values = made.param_groups[0] if isinstance(made, Optimizer) else made.state_dict()
     takes = list(inspect.signature(type(made)).parameters)[1:]
-    arguments = {name: values[name] for name in takes if name in values}
+    arguments = {name: values[name] for name in takes if name in values and name != "last_epoch"}  # that is a state
     return {"class_path": class_path(type(made)), "init_args": arguments}
 
 
