@@ -114,7 +114,7 @@ def measure(module: StyleTransfer) -> dict[str, Tensor]:
     if module.stage is None or world() > 1:
         return {}
     try:
-        return module.evaluate() if module.stage.shape == module.size else module.similarity()
+        return module.evaluate() if module.at_full_size else module.similarity()
     except Exception:
         return {}
 
@@ -173,9 +173,7 @@ class SaveResult(Callback):
         assert isinstance(pl_module, StyleTransfer)
         self._start, self._first_step = time.monotonic(), trainer.global_step
         has = f"nothing left to do: {trainer.ckpt_path} has {trainer.global_step} of {trainer.max_steps} steps"
-        height, width = pl_module.image.shape[2:]
-        scale = "" if (height, width) == pl_module.size else f", at the scale {width} x {height}"
-        self._line = self._save(trainer, pl_module, pl_module.similarity(), f"{has}{scale} · ")
+        self._line = self._save(trainer, pl_module, pl_module.similarity(), f"{has}{self._scale(pl_module)} · ")
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if self._line and not self.quiet:  # now that the progress bar is gone
@@ -195,10 +193,14 @@ class SaveResult(Callback):
     @staticmethod
     def _stopped(trainer: L.Trainer, pl_module: StyleTransfer, reason: str) -> str:
         """At which step, why, and at which scale."""
+        why = (f" ({reason})" if reason else "") + SaveResult._scale(pl_module)
+        return f"stopped at step {trainer.global_step} of {trainer.max_steps}{why} · "
+
+    @staticmethod
+    def _scale(pl_module: StyleTransfer) -> str:
+        """The scale, where it is not the last: the picture is brought to the full size."""
         height, width = pl_module.image.shape[2:]
-        scale = "" if (height, width) == pl_module.size else f", at the scale {width} x {height}"
-        why = f" ({reason})" if reason else ""
-        return f"stopped at step {trainer.global_step} of {trainer.max_steps}{why}{scale} · "
+        return "" if pl_module.at_full_size else f", at the scale {width} x {height}"
 
     def _save(
         self,

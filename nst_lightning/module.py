@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -17,26 +17,23 @@ from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
-from nst_lightning.losses import make_style_losses
-from nst_lightning.network.features import VGGFeatures, VGGSettings
-from nst_lightning.network.layers import layer_weights
+from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.objective.ranks import say
-from nst_lightning.objective.tiled import TiledObjective
-from nst_lightning.pictures.colors import with_luminance
 from nst_lightning.pictures.files import resize
 from nst_lightning.pictures.similarity import similarity
 from nst_lightning.training import carry, resume
 from nst_lightning.training.anew import begin_anew
-from nst_lightning.training.averages import RunningAverage
-from nst_lightning.training.checks import check_callbacks, check_sizes, check_weights
+from nst_lightning.training.checks import check_callbacks, check_sizes
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
 from nst_lightning.training.optimizers import Optimization, check_precision
+from nst_lightning.training.result import Result
 from nst_lightning.training.scalars import Scalars
 from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
 from nst_lightning.training.targets import Targets
 from nst_lightning.training.tile_sizes import check_losses, check_tile
+from nst_lightning.training.wanted import Wanted
 
 CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
@@ -89,7 +86,6 @@ class StyleTransfer(L.LightningModule):
     """
 
     image: nn.Parameter
-    size: tuple[int, int]  # height and width of the result
 
     def __init__(
         self,
@@ -114,18 +110,10 @@ class StyleTransfer(L.LightningModule):
             self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
         except TypeError as error:
             raise BadArgument("features", features, reason(error)) from error
-        self.weights = {"content": float(content_weight), "style": float(style_weight), "tv": float(tv_weight)}
-        if content_weight == style_weight == 0:
-            raise BadArgument("style_weight", style_weight, "content_weight is 0 as well: nothing is left to optimise")
-        self.content_layers = layer_weights(content_layers, self.settings.arch, "content_layers")
-        self.style_layers = layer_weights(style_layers, self.settings.arch, "style_layers")
-        if not (content_weight and self.content_layers) and not (style_weight and self.style_layers):
-            raise BadArgument("style_layers", style_layers, "no layer has a weight: nothing is left to optimise")
+        weights = {"content": content_weight, "style": style_weight, "tv": tv_weight}
+        self.wanted = Wanted(content_layers, style_layers, weights, style_loss, self.settings.arch)
         if not 0 <= average_decay < 1:
             raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
-        self.style_losses = make_style_losses(style_loss)
-        layers = {"content": self.content_layers, "style": self.style_layers}
-        check_weights(self.weights, layers, self.style_losses)
         self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
@@ -136,9 +124,8 @@ class StyleTransfer(L.LightningModule):
         self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
         self.register_parameter("image", None)
         self.stage: Stage | None = None
-        self.average = RunningAverage(average_decay)
+        self.progress = Result(average_decay)
         self.scalars = Scalars()
-        self._colors: Tensor | None = None
         self._saved: dict[str, Any] = {}  # of a checkpoint, until the optimiser is there
         self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
         self.save_hyperparameters(logger=False)
@@ -169,69 +156,48 @@ class StyleTransfer(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
-        self.check(self.pair, self.trainer.precision)
-        self.size, self._colors = self.pair.image_size, self.pair.colors
+        self.check(self.pair, self.trainer.precision, self.trainer.callbacks)  # type: ignore[attr-defined]
+        self.progress.size, self.progress.colors = self.pair.image_size, self.pair.colors
+        self.stage = None
         if stage == "fit":
             begin_anew(self.trainer)
             self.register_parameter("image", None)
-            self.average.restart()
+            self.progress.average.restart()
             self._saved = {}
-        self.stage = None
 
-    def check(self, pair: ImagePair, precision: str = "32-true") -> None:
+    def check(self, pair: ImagePair, precision: str = "32-true", callbacks: Sequence[Any] = ()) -> None:
         """Everything that can be known to fail before the network is built.
 
         Args:
             pair: after its ``setup``.
             precision: as the Trainer names it.
+            callbacks: the Trainer's.
 
         Raises:
             BadArgument: naming the argument to change.
         """
-        terms = self._terms(pair)
-        if not terms:
-            absent = "content" if self.weights["style"] == 0 else "style"
-            raise BadArgument(absent, None, f"no {absent} image, and the weight of the other term is 0")
-        tables = {"content": self.content_layers, "style": self.style_layers}
-        check_sizes({term: tables[term] for term in terms}, pair, self.scales)
+        terms = self.wanted.terms(pair)
+        check_sizes({term: self.wanted.layers[term] for term in terms}, pair, self.scales)
         check_init(self.init, pair)
         self.optimization.check()
         check_precision(self.make_optimizer, precision)
-        check_losses(self.tile, self.style_losses if "style" in terms else (), pair.image_size)
+        check_losses(self.tile, self.wanted.style_losses if "style" in terms else (), pair.image_size)
+        check_callbacks(callbacks, self.wanted.metrics(pair) if self._is_plain() else None)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
 
     def check_checkpoint(self, path: str, run: dict[str, Any], shape: tuple[int, int], pair: ImagePair, steps: int) -> None:
         """Whether a run of ``steps`` can go on from a checkpoint: :func:`nst_lightning.training.resume.check_shapes`."""
         resume.check_shapes(path, run, shape, pair, schedule(self.scales, pair.size, pair.image_size, steps))
 
-    def _terms(self, pair: ImagePair) -> set[str]:
-        """The terms that are computed: those with a weight, layers and a picture."""
-        terms = set()
-        if self.weights["content"] > 0 and self.content_layers and pair.content_image is not None:
-            terms.add("content")
-        if self.weights["style"] > 0 and self.style_layers and pair.styles:
-            terms.add("style")
-        return terms
-
     def configure_model(self) -> None:
         """Make the network, and for a fit the image; without a Trainer (``load_from_checkpoint``) there is no need."""
         if self._trainer is None:
             return
-        pair, terms = self.pair, self._terms(self.pair)
+        pair = self.pair
         self.stages = schedule(self.scales, pair.size, pair.image_size, self.trainer.max_steps)
-        tables = {"content": self.content_layers, "style": self.style_layers}
-        features = VGGFeatures({layer for term in terms for layer in tables[term]}, self.settings)
-        self.objective = TiledObjective(
-            features,
-            **{f"{t}_layers": tables[t] if t in terms else {} for t in tables},
-            style_losses=self.style_losses,
-            weights=self.weights,
-        )
-        self.targets = Targets(self.objective, pair, terms, self.tile, self.compiles)
+        self.objective = self.wanted.objective(pair, self.settings)
+        self.targets = Targets(self.objective, pair, self.wanted.terms(pair), self.tile, self.compiles)
         if self.trainer.state.fn == TrainerFn.FITTING:
-            names = [f"{kind}/{name}" for kind in ("loss", "val") for name in self.targets.names()]
-            names += ["val/psnr", "val/ssim"] if pair.content_image is not None else []
-            check_callbacks(self.trainer.callbacks, names if self._is_plain() else None)  # type: ignore[attr-defined]
             image = initial_image(self.init, pair, self.stages[0].shape)
             self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
 
@@ -254,8 +220,12 @@ class StyleTransfer(L.LightningModule):
         if self.stage is not None:  # in a run: a checkpoint of an image that is no number would replace a good one
             with self._last_good_on_error():
                 self._guard.check()
-        checkpoint["average"] = self.average.state()
-        checkpoint["run"] = {"size": self.size, "colors": self._colors, "inputs": resume.fingerprint(self.pair)}
+        checkpoint["average"] = self.progress.average.state()
+        checkpoint["run"] = {
+            "size": self.progress.size,
+            "colors": self.progress.colors,
+            "inputs": resume.fingerprint(self.pair),
+        }
         checkpoint["made"] = getattr(self, "_made", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -267,9 +237,9 @@ class StyleTransfer(L.LightningModule):
             for name in resume.differences(run["inputs"], resume.fingerprint(self.pair)):
                 say(f"the {name} of this run and of {path} differ; going on with those of this run")
         else:
-            self.size, self._colors = tuple(run["size"]), run["colors"]
+            self.progress.size, self.progress.colors = tuple(run["size"]), run["colors"]
         self.image = nn.Parameter(torch.zeros_like(saved))
-        self.average.load(checkpoint["average"])
+        self.progress.average.load(checkpoint["average"])
         # Lightning would load them whatever they are of
         names = ("made", "optimizer_states", "lr_schedulers", "global_step")
         self._saved = {name: checkpoint.get(name) for name in names}
@@ -294,9 +264,8 @@ class StyleTransfer(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Begin with the scale that the image has: the first, or that of a checkpoint."""
-        self.average.to(self.device)
-        shape = (int(self.image.shape[2]), int(self.image.shape[3]))
-        self._begin(next(stage for stage in self.stages if stage.shape == shape))
+        self.progress.average.to(self.device)
+        self._begin(next(stage for stage in self.stages if stage.shape == self._shape()))
         self.scalars.begin(self.trainer)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -311,8 +280,8 @@ class StyleTransfer(L.LightningModule):
     def _resize(self, shape: tuple[int, int]) -> None:
         """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
         old, (optimizer, schedulers) = self.image, self._moving()
-        self.image = nn.Parameter(resize(self.average.read(self.image), shape).contiguous())
-        self.average.restart()
+        self.image = nn.Parameter(resize(self.progress.average.read(self.image), shape).contiguous())
+        self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
         carry.carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
         carry.carry_schedule(schedulers, self._moving()[1])
@@ -350,7 +319,7 @@ class StyleTransfer(L.LightningModule):
         except NonFiniteLoss:
             with torch.no_grad():
                 self.image.copy_(self._guard.image)
-            self.average.restart()
+            self.progress.average.restart()
             raise
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -362,7 +331,7 @@ class StyleTransfer(L.LightningModule):
         with torch.no_grad():
             if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)
-        self.average.add(self.image)
+        self.progress.average.add(self.image)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.scalars.step(self.trainer, outputs, max(self.image.shape[2:]))
@@ -372,25 +341,20 @@ class StyleTransfer(L.LightningModule):
     @property
     def result(self) -> Tensor:
         """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the size of the result."""
-        return self._finish(self._at(self.size))
+        return self.progress.shown(self.image, self.progress.size)
 
     @property
     def current(self) -> Tensor:
         """The same at the scale of the step, as it is computed."""
-        return self._finish(self._at((int(self.image.shape[2]), int(self.image.shape[3]))))
+        return self.progress.shown(self.image, self._shape())
 
-    def _at(self, shape: tuple[int, int]) -> Tensor:
-        """What the objective sees of the result, at some size."""
-        if self.image is None:
-            raise BadArgument("ckpt_path", None, "there is no picture yet: fit first, or give a checkpoint")
-        picture = self.average.read(self.image).clamp(0, 1)
-        return picture if picture.shape[2:] == shape else resize(picture, shape).clamp(0, 1)
+    @property
+    def at_full_size(self) -> bool:
+        """Whether the scale of the step is the last."""
+        return self._shape() == self.progress.size
 
-    def _finish(self, picture: Tensor) -> Tensor:
-        """In the content's colours, where only luminance is transferred."""
-        if self._colors is None:
-            return picture
-        return with_luminance(resize(self._colors, (int(picture.shape[2]), int(picture.shape[3]))).to(picture), picture)
+    def _shape(self) -> tuple[int, int]:
+        return int(self.image.shape[2]), int(self.image.shape[3])
 
     def similarity(self) -> dict[str, Tensor]:
         """How near the result is to the content image: :func:`nst_lightning.pictures.similarity.similarity`."""
@@ -403,10 +367,10 @@ class StyleTransfer(L.LightningModule):
             stage: the scale at which the terms are computed; the last if not given, which the run then cannot leave.
         """
         stage = stage or self.stages[-1]
-        key = (stage.shape, id(self.image), self.image is not None and self.image._version, self.average.steps)
+        key = (stage.shape, id(self.image), self.image is not None and self.image._version, self.progress.average.steps)
         if self._measured[0] != key:
             with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-                terms = self.targets.measure(self._at(stage.shape), stage, self.global_step)
+                terms = self.targets.measure(self.progress.at(self.image, stage.shape), stage, self.global_step)
             self._measured = key, {**self.similarity(), **terms}
         return self._measured[1]
 

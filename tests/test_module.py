@@ -215,7 +215,7 @@ def test_load_from_checkpoint_without_a_trainer(tmp_path):
     fit(module, ImagePair(CONTENT, STYLE, 32), 2)
     module.trainer.save_checkpoint(tmp_path / "a.ckpt")
     loaded = StyleTransfer.load_from_checkpoint(tmp_path / "a.ckpt")
-    assert torch.equal(loaded.image, module.image) and loaded.weights["style"] == 3.0
+    assert torch.equal(loaded.image, module.image) and loaded.wanted.weights["style"] == 3.0
 
 
 def test_bad_values_name_the_argument():

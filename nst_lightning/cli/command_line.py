@@ -147,7 +147,8 @@ class NSTCommandLine(LightningCLI):
             raise BadArgument("output", None, "nothing is logged, so the picture would be lost; give a file")
         self.datamodule.setup("fit")
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
-        self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
+        precision = str(config.trainer.precision or self.trainer.precision)
+        self.model.check(self.datamodule, precision, self.trainer.callbacks)  # type: ignore[attr-defined]
         if self._resumes is not None:
             _, _, run, shape = self._resumes
             self.model.check_checkpoint(config.ckpt_path, run, shape, self.datamodule, config.trainer.max_steps)

@@ -1,4 +1,4 @@
-"""Whether weights, pictures, layers, scales and callbacks go together, before the network is built."""
+"""Whether pictures, layers, scales and callbacks go together, before the network is built."""
 
 from __future__ import annotations
 
@@ -9,45 +9,8 @@ from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, Wei
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, nearest
-from nst_lightning.losses.style_loss import StyleLoss
 from nst_lightning.network.layers import Layer
 from nst_lightning.training.scales import Scale, schedule
-
-# What float32 holds (3e38) is divided among the weight of a term, those of a layer and of a style loss, and the values.
-# The optimisers square gradients and sum them over the image.
-LARGEST = 1e20  # weight of a term; of these only the ratio matters
-LARGEST_INSIDE = 1e12  # weight of a layer times that of a style loss
-
-
-def check_weights(
-    weights: Mapping[str, float],
-    layers: Mapping[str, Mapping[Layer, float]],
-    losses: Iterable[tuple[StyleLoss, float]],
-) -> None:
-    """Whether the objective stays within the numbers that float32 has.
-
-    Args:
-        weights: of the terms ``content``, ``style`` and ``tv``, 0 or more.
-        layers: the layers of ``content`` and ``style`` and their weights.
-        losses: the style losses and their weights.
-
-    Raises:
-        BadArgument: naming the weight that is too large.
-    """
-    for term, weight in weights.items():
-        if not 0 <= weight <= LARGEST:
-            expected = f"a weight is a number from 0 to {LARGEST:.0e}; only the ratio of the weights matters"
-            raise BadArgument(f"{term}_weight", weight, expected)
-    heaviest = max((weight for _, weight in losses), default=0.0)
-    if heaviest > LARGEST_INSIDE:
-        raise BadArgument("style_loss", f"{heaviest:g}", f"the weight of a loss is a number from 0 to {LARGEST_INSIDE:.0e}")
-    for term, table in layers.items():
-        factor = max(heaviest, 1.0) if term == "style" else 1.0
-        for layer, weight in table.items():
-            if weight * factor > LARGEST_INSIDE:
-                with_loss = " (times the weight of the style loss)" if factor > 1 else ""
-                expected = f"the weight of a layer{with_loss} is a number from 0 to {LARGEST_INSIDE:.0e}"
-                raise BadArgument(f"{term}_layers", f"{layer.name}: {weight:g}", expected)
 
 
 def check_callbacks(callbacks: Iterable[Any], known: Iterable[str] | None) -> None:

@@ -74,11 +74,3 @@ class Targets:
     def survive(self, work: Callable[[], None], image: Callable[[], Tensor], step: int) -> None:
         """See :meth:`Tiling.survive`."""
         self.tiling.survive(work, image, step)
-
-    def names(self) -> list[str]:
-        """The names of what :meth:`measure` will return."""
-        objective = self.objective
-        tables = {"content": objective.content_layers, "style": objective.style_layers}
-        names = ["total", *(term for term in ("content", "style") if tables[term])]
-        names += ["tv"] if objective.weights["tv"] > 0 else []
-        return names + [f"{term}/{layer.name}" for term, table in tables.items() for layer in table]
