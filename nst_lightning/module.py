@@ -19,16 +19,16 @@ from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
-from nst_lightning.objective.ranks import say
 from nst_lightning.pictures.files import resize
 from nst_lightning.pictures.similarity import similarity
-from nst_lightning.training import carry, resume
+from nst_lightning.training import carry
 from nst_lightning.training.anew import begin_anew
 from nst_lightning.training.checks import check_callbacks, check_sizes
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
 from nst_lightning.training.optimizers import Optimization, check_precision
 from nst_lightning.training.result import Result
+from nst_lightning.training.resume import Resuming, check_shapes
 from nst_lightning.training.scalars import Scalars
 from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
 from nst_lightning.training.targets import Targets
@@ -126,18 +126,17 @@ class StyleTransfer(L.LightningModule):
         self.stage: Stage | None = None
         self.progress = Result(average_decay)
         self.scalars = Scalars()
-        self._saved: dict[str, Any] = {}  # of a checkpoint, until the optimiser is there
+        self.resuming = Resuming(self.progress)
         self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
         self.save_hyperparameters(logger=False)
-        # plain, so that a checkpoint loads with weights_only
-        self.hparams["features"] = asdict(self.settings)
+        self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
         if not isinstance(self.scales, str):
             self.hparams["scales"] = [asdict(scale) for scale in self.scales]
-        for name, value in self.optimization.settings().items():
+        for name, plain in self.optimization.settings().items():
             if callable(self.hparams.get(name)):
-                self.hparams[name] = value
-                if value is None:  # cannot be made again from plain values: give it to load_from_checkpoint
-                    del self.hparams[name]
+                del self.hparams[name]
+                if plain is not None:  # else it has to be given to load_from_checkpoint
+                    self.hparams[name] = plain
 
     # ---- before the first step ---------------------------------------------------------------------------------------
 
@@ -157,13 +156,12 @@ class StyleTransfer(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
         self.check(self.pair, self.trainer.precision, self.trainer.callbacks)  # type: ignore[attr-defined]
-        self.progress.size, self.progress.colors = self.pair.image_size, self.pair.colors
+        self.resuming.begin(self.pair)
         self.stage = None
         if stage == "fit":
             begin_anew(self.trainer)
             self.register_parameter("image", None)
             self.progress.average.restart()
-            self._saved = {}
 
     def check(self, pair: ImagePair, precision: str = "32-true", callbacks: Sequence[Any] = ()) -> None:
         """Everything that can be known to fail before the network is built.
@@ -187,7 +185,7 @@ class StyleTransfer(L.LightningModule):
 
     def check_checkpoint(self, path: str, run: dict[str, Any], shape: tuple[int, int], pair: ImagePair, steps: int) -> None:
         """Whether a run of ``steps`` can go on from a checkpoint: :func:`nst_lightning.training.resume.check_shapes`."""
-        resume.check_shapes(path, run, shape, pair, schedule(self.scales, pair.size, pair.image_size, steps))
+        check_shapes(path, run, shape, pair, schedule(self.scales, pair.size, pair.image_size, steps))
 
     def configure_model(self) -> None:
         """Make the network, and for a fit the image; without a Trainer (``load_from_checkpoint``) there is no need."""
@@ -220,45 +218,18 @@ class StyleTransfer(L.LightningModule):
         if self.stage is not None:  # in a run: a checkpoint of an image that is no number would replace a good one
             with self._last_good_on_error():
                 self._guard.check()
-        checkpoint["average"] = self.progress.average.state()
-        checkpoint["run"] = {
-            "size": self.progress.size,
-            "colors": self.progress.colors,
-            "inputs": resume.fingerprint(self.pair),
-        }
-        checkpoint["made"] = getattr(self, "_made", None)
+        self.resuming.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the image in the checkpoint's shape, before its values are loaded; keep the optimiser's state for later."""
-        saved, run = checkpoint["state_dict"]["image"], checkpoint["run"]
+        """Make the image in the checkpoint's shape, before its values are loaded."""
         if self._trainer is not None:
-            path = str(self.trainer.ckpt_path)
-            resume.check_shapes(path, run, tuple(saved.shape[2:]), self.pair, self.stages)
-            for name in resume.differences(run["inputs"], resume.fingerprint(self.pair)):
-                say(f"the {name} of this run and of {path} differ; going on with those of this run")
-        else:
-            self.progress.size, self.progress.colors = tuple(run["size"]), run["colors"]
-        self.image = nn.Parameter(torch.zeros_like(saved))
-        self.progress.average.load(checkpoint["average"])
-        # Lightning would load them whatever they are of
-        names = ("made", "optimizer_states", "lr_schedulers", "global_step")
-        self._saved = {name: checkpoint.get(name) for name in names}
-        checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []
+            self.resuming.check(checkpoint, str(self.trainer.ckpt_path), self.pair, self.stages)
+        self.image = nn.Parameter(torch.zeros_like(checkpoint["state_dict"]["image"]))
+        self.resuming.load(checkpoint)
 
     def on_fit_start(self) -> None:
         """The optimiser is there: let it go on where that of the checkpoint was."""
-        optimizer, schedulers = self._moving()
-        self._made = carry.made(optimizer, schedulers)
-        if self._saved.get("made") and self._saved["optimizer_states"]:
-            step = self._saved["global_step"]
-            if line := carry.restore(self._saved, optimizer, schedulers, self.make_optimizer, step):
-                say(line)
-        self._saved = {}
-
-    def _moving(self) -> tuple[Optimizer, list[Any]]:
-        """The optimiser and the schedulers of this scale."""
-        configs = self.trainer.lr_scheduler_configs
-        return self.trainer.optimizers[0], [config.scheduler for config in configs]
+        self.resuming.restore(*carry.moving(self.trainer), self.make_optimizer)
 
     # ---- the schedule of scales --------------------------------------------------------------------------------------
 
@@ -279,12 +250,13 @@ class StyleTransfer(L.LightningModule):
 
     def _resize(self, shape: tuple[int, int]) -> None:
         """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
-        old, (optimizer, schedulers) = self.image, self._moving()
+        old, (optimizer, schedulers) = self.image, carry.moving(self.trainer)
         self.image = nn.Parameter(resize(self.progress.average.read(self.image), shape).contiguous())
         self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
-        carry.carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
-        carry.carry_schedule(schedulers, self._moving()[1])
+        ours, following = carry.moving(self.trainer)
+        carry.carry_over(optimizer, old, ours, self.image)
+        carry.carry_schedule(schedulers, following)
 
     def _begin(self, stage: Stage) -> None:
         """Compute what the image is compared with at this scale."""
@@ -369,9 +341,9 @@ class StyleTransfer(L.LightningModule):
         stage = stage or self.stages[-1]
         key = (stage.shape, id(self.image), self.image is not None and self.image._version, self.progress.average.steps)
         if self._measured[0] != key:
-            with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-                terms = self.targets.measure(self.progress.at(self.image, stage.shape), stage, self.global_step)
-            self._measured = key, {**self.similarity(), **terms}
+            picture = self.progress.at(self.image, stage.shape)
+            with self.trainer.precision_plugin.forward_context():
+                self._measured = key, self.similarity() | self.targets.measure(picture, stage, self.global_step)
         return self._measured[1]
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

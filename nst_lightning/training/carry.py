@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +15,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from nst_lightning.training.optimizers import class_path, tried
 
 Shape = Sequence[int]
+
+
+def moving(trainer: L.Trainer) -> tuple[Optimizer, list[Any]]:
+    """The optimiser of a Trainer and its schedulers, as they are now."""
+    return trainer.optimizers[0], [config.scheduler for config in trainer.lr_scheduler_configs]
 
 
 @torch.no_grad()
