@@ -81,8 +81,8 @@ class RunLog(Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         assert isinstance(pl_module, StyleTransfer)
-        measured = measure(pl_module)
-        pl_module.scalars.write(trainer, {f"val/{name}": value for name, value in measured.items()})
+        if measured := measure(pl_module):
+            pl_module.scalars.write(trainer, {f"val/{name}": value for name, value in measured.items()})
 
     def _add_image(self, trainer: L.Trainer, name: str, image: Tensor, step: int) -> None:
         size = fit_size(image.shape[-2], image.shape[-1], min(PREVIEW, max(image.shape[-2:])))
@@ -162,9 +162,10 @@ class SaveResult(Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, StyleTransfer)
-        measured = pl_module.evaluate()  # in every process
+        where = self._write(trainer, pl_module)
         early = trainer.global_step < trainer.max_steps
-        self._line = self._save(trainer, pl_module, measured, self._stopped(trainer, pl_module, "") if early else "")
+        before = self._stopped(trainer, pl_module, "") if early else ""
+        self._line = self._said(trainer, where, before, pl_module.evaluate())  # in every process
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._start is not None:
@@ -173,7 +174,8 @@ class SaveResult(Callback):
         assert isinstance(pl_module, StyleTransfer)
         self._start, self._first_step = time.monotonic(), trainer.global_step
         has = f"nothing left to do: {trainer.ckpt_path} has {trainer.global_step} of {trainer.max_steps} steps"
-        self._line = self._save(trainer, pl_module, pl_module.similarity(), f"{has}{self._scale(pl_module)} · ")
+        where = self._write(trainer, pl_module)
+        self._line = self._said(trainer, where, f"{has}{self._scale(pl_module)} · ", pl_module.similarity())
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if self._line and not self.quiet:  # now that the progress bar is gone
@@ -186,7 +188,8 @@ class SaveResult(Callback):
         reason = "interrupted" if isinstance(exception, KeyboardInterrupt) else type(exception).__name__
         # the process that ended may be the one that writes; all have the same picture
         alone = isinstance(exception, LostProcess)
-        line = self._save(trainer, pl_module, measure(pl_module), self._stopped(trainer, pl_module, reason), alone)
+        where = self._write(trainer, pl_module, alone)  # first: what is measured may take long
+        line = self._said(trainer, where, self._stopped(trainer, pl_module, reason), measure(pl_module))
         if line and not self.quiet:
             print(line, flush=True)
 
@@ -202,34 +205,31 @@ class SaveResult(Callback):
         height, width = pl_module.image.shape[2:]
         return "" if pl_module.at_full_size else f", at the scale {width} x {height}"
 
-    def _save(
-        self,
-        trainer: L.Trainer,
-        pl_module: StyleTransfer,
-        measured: Mapping[str, Tensor],
-        before: str,
-        alone: bool = False,
-    ) -> str:
+    def _write(self, trainer: L.Trainer, pl_module: StyleTransfer, alone: bool = False) -> list[str]:
         """Write the files and return what to say of them; only one process does, unless it may be ``alone``."""
         if trainer.fast_dev_run or not (trainer.is_global_zero or alone):  # type: ignore[attr-defined]
-            return ""
+            return []
         log_dir = run_folder(trainer) if trainer.is_global_zero else None
         folder = [log_dir / "result.png"] if log_dir else []
         output = [Path(self.output)] if self.output else []
         result = pl_module.result
         for path in folder + output:
             write_image(result, path, pl_module.pair.alpha, self.bits if path in output else 8)
-        where = " and ".join(map(str, output + folder)) or "(not saved)"
         height, width = result.shape[-2:]
+        return [" and ".join(map(str, output + folder)) or "(not saved)", f"{width} x {height}"]
+
+    def _said(self, trainer: L.Trainer, where: list[str], before: str, measured: Mapping[str, Tensor]) -> str:
+        """The final line, of the process that wrote."""
+        if not where:
+            return ""
         assert self._start is not None
-        seconds = time.monotonic() - self._start
         made, all_steps = trainer.global_step - self._first_step, trainer.global_step
         steps = f"{made} steps" + (f" ({all_steps} in all)" if made < all_steps else "")
         units = {"total": "loss {:.4g}", "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
         numbers = [unit.format(float(measured[name])) for name, unit in units.items() if name in measured]
         if "psnr" in measured:
             numbers[-1] += " to the content image"
-        return before + " · ".join([where, f"{width} x {height}", steps, f"{seconds:.1f} s", *numbers])
+        return before + " · ".join([*where, steps, f"{time.monotonic() - self._start:.1f} s", *numbers])
 
 
 class StepsPerSecondColumn(ProgressColumn):
