@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument, LostProcess
 from nst_lightning.module import StyleTransfer
+from nst_lightning.objective.ranks import world
 from nst_lightning.pictures.picture import fit_size, resize
 from nst_lightning.pictures.write import write_image
 
@@ -23,56 +24,66 @@ PREVIEW = 512  # pixels; TensorBoard's add_image takes 99 ms at 512 px and 408 m
 
 
 class RunLog(Callback):
-    """Write the losses and the forming image to the Trainer's loggers.
+    """Show the run in the Trainer's loggers: the losses, the forming image, the settings and what came of them.
 
     Args:
         every_n_steps: steps between two entries, 1 or more. The first and the last step are always written.
+        save_every_n_steps: steps between two picture files in the run's folder, `steps/00050.png` and so on, each of the
+            size of the result; none if not given.
     """
 
-    def __init__(self, every_n_steps: int = 25) -> None:
+    def __init__(self, every_n_steps: int = 25, save_every_n_steps: int | None = None) -> None:
         if every_n_steps < 1:
             raise BadArgument("every_n_steps", every_n_steps, "the number of steps between two entries is 1 or more")
+        if save_every_n_steps is not None and save_every_n_steps < 1:
+            expected = "the number of steps between two picture files is 1 or more"
+            raise BadArgument("save_every_n_steps", save_every_n_steps, expected)
         self.every_n_steps = every_n_steps
-        self.settings: dict[str, Any] = {}
+        self.save_every_n_steps = save_every_n_steps
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, StyleTransfer)
+        pl_module.scalars.every = self.every_n_steps
+        if self.save_every_n_steps is not None and run_folder(trainer) is None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            expected = "there is no folder of the run to write to; it needs a logger"
+            raise BadArgument("save_every_n_steps", self.save_every_n_steps, expected)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, StyleTransfer)
-        self._clock, self._step = time.monotonic(), trainer.global_step
-        self._first = True
+        self._described = False
         pair = pl_module.pair
         if pair.content_image is not None:
             self._add_image(trainer, "content", pair.content_image, 0)
         for number, style in enumerate(pair.styles):
             self._add_image(trainer, "style" if len(pair.styles) == 1 else f"style/{number + 1}", style.image, 0)
         if trainer.global_step == 0:
-            self._add_image(trainer, "image", pl_module.result, 0)
+            self._add_image(trainer, "image", pl_module.current, 0)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, StyleTransfer)
-        step = trainer.global_step
-        if not trainer.loggers or not (self._first or step % self.every_n_steps == 0 or step >= trainer.max_steps):
+        step, folder = trainer.global_step, run_folder(trainer)
+        if self.save_every_n_steps and step % self.save_every_n_steps == 0 and folder and trainer.is_global_zero:
+            write_image(pl_module.result, folder / "steps" / f"{step:05}.png", pl_module.pair.alpha)
+        if not trainer.loggers or not pl_module.scalars.due(trainer):
             return
-        now = time.monotonic()
-        values = {f"loss/{name}": float(value.detach()) for name, value in outputs.items() if name != "loss"}
-        values["size"] = float(max(pl_module.image.shape[2:]))
-        values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
-        values["steps_per_second"] = (step - self._step) / max(now - self._clock, 1e-9)
-        self._clock, self._step = now, step
-        for logger in trainer.loggers:
-            if self._first and isinstance(logger, TensorBoardLogger):
-                start = {f"val/{name}": float(value) for name, value in pl_module.similarity().items()}
-                logger.log_hyperparams(self._hyperparameters(trainer, pl_module), start | values, step=step)
-            else:
-                logger.log_metrics(values, step=step)
-        self._first = False
-        self._add_image(trainer, "image", pl_module.result, step)
+        if not self._described:
+            self._described = True
+            measured = {f"val/{name}": float(value) for name, value in pl_module.evaluate(pl_module.stage).items()}
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):  # its table shows the last values of these metrics
+                    logger.log_hyperparams(self._hyperparameters(trainer, pl_module), measured, step=step)
+        self._add_image(trainer, "image", pl_module.current, step)
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step=trainer.global_step)
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, StyleTransfer)
+        pl_module.scalars.write(trainer, {f"val/{name}": value for name, value in pl_module.evaluate().items()})
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        assert isinstance(pl_module, StyleTransfer)
+        if measured := measure(pl_module):
+            pl_module.scalars.write(trainer, {f"val/{name}": value for name, value in measured.items()})
 
     def _add_image(self, trainer: L.Trainer, name: str, image: Tensor, step: int) -> None:
         size = fit_size(image.shape[-2], image.shape[-1], min(PREVIEW, max(image.shape[-2:])))
@@ -85,6 +96,28 @@ class RunLog(Callback):
         data = {name: value for name in ("content", "style", "size") if (value := getattr(pair, name)) is not None}
         run = {"max_steps": trainer.max_steps, "precision": trainer.precision, "seed": torch.initial_seed()}
         return flatten({"model": dict(pl_module.hparams), "data": data, "trainer": run})
+
+
+def run_folder(trainer: L.Trainer) -> Path | None:
+    """The folder of the first logger that has one.
+
+    Not ``trainer.log_dir``, which waits for the other processes: they may not be here.
+    """
+    folder = getattr(trainer.logger, "log_dir", None) or getattr(trainer.logger, "save_dir", None)
+    return Path(folder) if folder else None
+
+
+def measure(module: StyleTransfer) -> dict[str, Tensor]:
+    """What can be said of the picture of a run that did not end by itself; what failed there may fail here again.
+
+    Where the last scale was not reached, its objective is not computed: who stops a run does not wait for that.
+    """
+    if module.stage is None or world() > 1:
+        return {}
+    try:
+        return module.evaluate() if module.at_full_size else module.similarity()
+    except Exception:
+        return {}
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -129,48 +162,85 @@ class SaveResult(Callback):
         self.options: dict[str, Any] = {"bits": bits, "quality": quality, "background": background}
         self.quiet = quiet
         self._line = ""
+        self._start: float | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._line, self._start = "", None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start, self._first_step = time.monotonic(), trainer.global_step
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._line = self._save(trainer, pl_module)
+        assert isinstance(pl_module, StyleTransfer)
+        where = self._write(trainer, pl_module)
+        early = trainer.global_step < trainer.max_steps
+        before = self._stopped(trainer, pl_module, "") if early else ""
+        self._line = self._said(trainer, where, before, pl_module.evaluate())  # in every process
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._start is not None:
+            return
+        # there was no step to make: the checkpoint's picture is the result
+        assert isinstance(pl_module, StyleTransfer)
+        self._start, self._first_step = time.monotonic(), trainer.global_step
+        has = f"nothing left to do: {trainer.ckpt_path} has {trainer.global_step} of {trainer.max_steps} steps"
+        where = self._write(trainer, pl_module)
+        self._line = self._said(trainer, where, f"{has}{self._scale(pl_module)} · ", pl_module.similarity())
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if self._line and not self.quiet:  # now that the progress bar is gone
             print(self._line, flush=True)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        if getattr(pl_module, "image", None) is None or not hasattr(self, "_start"):
+        assert isinstance(pl_module, StyleTransfer)
+        if pl_module.image is None or self._start is None:
             return
         reason = "interrupted" if isinstance(exception, KeyboardInterrupt) else type(exception).__name__
         # the process that ended may be the one that writes; all have the same picture
-        line = self._save(trainer, pl_module, alone=isinstance(exception, LostProcess))
+        alone = isinstance(exception, LostProcess)
+        where = self._write(trainer, pl_module, alone)  # first: what is measured may take long
+        line = self._said(trainer, where, self._stopped(trainer, pl_module, reason), measure(pl_module))
         if line and not self.quiet:
-            print(f"stopped at step {trainer.global_step} of {trainer.max_steps} ({reason}) · {line}", flush=True)
+            print(line, flush=True)
 
-    def _save(self, trainer: L.Trainer, pl_module: L.LightningModule, alone: bool = False) -> str:
+    @staticmethod
+    def _stopped(trainer: L.Trainer, pl_module: StyleTransfer, reason: str) -> str:
+        """At which step, why, and at which scale."""
+        why = (f" ({reason})" if reason else "") + SaveResult._scale(pl_module)
+        return f"stopped at step {trainer.global_step} of {trainer.max_steps}{why} · "
+
+    @staticmethod
+    def _scale(pl_module: StyleTransfer) -> str:
+        """The scale, where it is not the last: the picture is brought to the full size."""
+        height, width = pl_module.image.shape[2:]
+        return "" if pl_module.at_full_size else f", at the scale {width} x {height}"
+
+    def _write(self, trainer: L.Trainer, pl_module: StyleTransfer, alone: bool = False) -> list[str]:
         """Write the files and return what to say of them; only one process does, unless it may be ``alone``."""
-        assert isinstance(pl_module, StyleTransfer)
         if trainer.fast_dev_run or not (trainer.is_global_zero or alone):  # type: ignore[attr-defined]
-            return ""
-        # not `trainer.log_dir`, which waits for the other processes: they are not here
-        log_dir = getattr(trainer.logger, "log_dir", None) or getattr(trainer.logger, "save_dir", None)
-        folder = [Path(log_dir) / "result.png"] if log_dir and trainer.is_global_zero else []
+            return []
+        log_dir = run_folder(trainer) if trainer.is_global_zero else None
+        folder = [log_dir / "result.png"] if log_dir else []
         output = [Path(self.output)] if self.output else []
+        result = pl_module.result
         for path in folder + output:
             options = self.options if path in output else {}
-            write_image(pl_module.result, path, pl_module.pair.alpha, dpi=pl_module.pair.dpi, **options)
-        where = " and ".join(map(str, output + folder)) or "(not saved)"
-        height, width = pl_module.result.shape[-2:]
-        seconds = time.monotonic() - self._start
-        steps = trainer.global_step - self._first_step
-        units = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
-        similarity = [units[name].format(float(value)) for name, value in pl_module.similarity().items()]
-        if similarity:
-            similarity[-1] += " to the content image"
-        parts = [where, f"{width} x {height}", f"{steps} steps", f"{seconds:.1f} s", *similarity]
-        return " · ".join(parts)
+            write_image(result, path, pl_module.pair.alpha, dpi=pl_module.pair.dpi, **options)
+        height, width = result.shape[-2:]
+        return [" and ".join(map(str, output + folder)) or "(not saved)", f"{width} x {height}"]
+
+    def _said(self, trainer: L.Trainer, where: list[str], before: str, measured: Mapping[str, Tensor]) -> str:
+        """The final line, of the process that wrote."""
+        if not where:
+            return ""
+        assert self._start is not None
+        made, all_steps = trainer.global_step - self._first_step, trainer.global_step
+        steps = f"{made} steps" + (f" ({all_steps} in all)" if made < all_steps else "")
+        units = {"total": "loss {:.4g}", "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
+        numbers = [unit.format(float(measured[name])) for name, unit in units.items() if name in measured]
+        if "psnr" in measured:
+            numbers[-1] += " to the content image"
+        return before + " · ".join([*where, steps, f"{time.monotonic() - self._start:.1f} s", *numbers])
 
 
 class StepsPerSecondColumn(ProgressColumn):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument
-from nst_lightning.pictures.colors import match_colors, match_luminance, with_luminance
-from nst_lightning.pictures.picture import Picture, fit_size, resize, resize_picture
+from nst_lightning.pictures.colors import match_colors, match_luminance
+from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
 from nst_lightning.pictures.read import ImageSource
 from nst_lightning.pictures.regions import find_regions, shrink
 from nst_lightning.pictures.sources import name_of, read, several
@@ -268,12 +268,10 @@ class ImagePair(L.LightningDataModule):
         """The regions of the image at another size, ``(R, *shape)``, or None."""
         return None if self.regions is None else shrink(self.regions, shape)
 
-    def finish(self, image: Tensor) -> Tensor:
-        """The picture to show for an image ``(1, 3, H, W)``: in the content's colours under `luminance`."""
-        if self.color != "luminance" or self.content_image is None:
-            return image
-        content = resize(self.content_image, (int(image.shape[-2]), int(image.shape[-1])))
-        return with_luminance(content.to(image), image)
+    @property
+    def colors(self) -> Tensor | None:
+        """The picture that the result takes its colours from, ``(1, 3, H, W)``: the content image under `luminance`."""
+        return self.content_image if self.color == "luminance" else None
 
     def train_dataloader(self) -> Steps:
         """One batch per step up to the Trainer's ``max_steps``."""
@@ -283,8 +281,11 @@ class ImagePair(L.LightningDataModule):
         return Steps(self.trainer.max_steps)
 
     def val_dataloader(self) -> list[list[int]]:
-        """One look at the image where there is a content image to compare it with."""
-        return [[0]] if self.content_image is not None else []
+        """One look at the result; to test and to predict likewise."""
+        return [[0]]
+
+    test_dataloader = val_dataloader
+    predict_dataloader = val_dataloader
 
 
 def style_shape(style: StyleImage, size: int, style_scale: float) -> tuple[int, int]:

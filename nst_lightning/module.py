@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
-from nst_lightning.losses import make_style_losses
-from nst_lightning.network.features import VGGFeatures, VGGSettings
-from nst_lightning.network.layers import layer_weights
+from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
-from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.pictures.picture import resize
 from nst_lightning.pictures.similarity import similarity
-from nst_lightning.training.averages import RunningAverage
-from nst_lightning.training.checks import check_sizes
-from nst_lightning.training.compilation import Compilation
+from nst_lightning.training import carry
+from nst_lightning.training.anew import begin_anew
+from nst_lightning.training.checks import check_callbacks, check_sizes
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
-from nst_lightning.training.optimizers import OPTIMIZERS, carry_over, check_precision
-from nst_lightning.training.scales import Scale, Stage, schedule
-from nst_lightning.training.tile_sizes import Tiling, check_losses, check_tile
+from nst_lightning.training.optimizers import Optimization, check_precision
+from nst_lightning.training.result import Result
+from nst_lightning.training.resume import Resuming, check_shapes
+from nst_lightning.training.scalars import Scalars
+from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
+from nst_lightning.training.targets import Targets
+from nst_lightning.training.tile_sizes import check_losses, check_tile
+from nst_lightning.training.wanted import Wanted
 
 CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
@@ -43,7 +46,9 @@ class StyleTransfer(L.LightningModule):
     the weights matters. A weight of 0, or a picture that is not given, removes its term and the work for it.
 
     Fit it with any Trainer: ``Trainer(max_steps=300).fit(StyleTransfer(), datamodule=ImagePair("a.jpg", "b.jpg"))``, then
-    read ``result``.
+    read ``result``. Every ``fit`` begins anew with the pictures that it is given, also of a module or with a Trainer that
+    were used before; it goes on only from a ``ckpt_path``. ``validate`` and ``test`` measure the result, ``predict``
+    returns it. Monitors see ``loss/total``, ``val/total``, ``val/psnr`` and so on.
 
     Args:
         content_layers: layers of the content loss, as a list (equal shares of a weight of 1) or as layer: weight (0 or
@@ -67,13 +72,17 @@ class StyleTransfer(L.LightningModule):
         compile: let torch.compile make the objective faster (CUDA graphs on a GPU) at the scales where that pays; a line
             for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
         optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
+        learning_rate: of `lbfgs` (1.0 if not given) or `adam` (0.02); others take theirs as an argument.
+        lr_scheduler: a learning rate scheduler of torch by its class path. It counts the steps of the whole run;
+            ReduceLROnPlateau looks at loss/total.
         features: the frozen network.
 
     Attributes:
         image: ``(1, 3, H, W)``, RGB, float32; made in ``configure_model``. Not clamped while L-BFGS runs.
 
     Raises:
-        BadArgument: for an unknown layer or a negative weight; in ``setup`` for pictures or a precision that cannot work.
+        BadArgument: for an unknown layer or a weight out of range; in ``setup`` for pictures, a precision, an optimiser or
+            callbacks that cannot work; in ``fit`` for a checkpoint of another size.
     """
 
     image: nn.Parameter
@@ -92,6 +101,8 @@ class StyleTransfer(L.LightningModule):
         tile: Literal["auto", "none"] | int = "auto",
         compile: bool = False,
         optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "adam",
+        learning_rate: float | None = None,
+        lr_scheduler: LRSchedulerCallable | None = None,
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
@@ -99,20 +110,10 @@ class StyleTransfer(L.LightningModule):
             self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
         except TypeError as error:
             raise BadArgument("features", features, reason(error)) from error
-        weights = {"content_weight": content_weight, "style_weight": style_weight, "tv_weight": tv_weight}
-        for name, value in weights.items():
-            if not 0 <= value < float("inf"):
-                raise BadArgument(name, value, "a weight is a number of 0 or more")
-        if content_weight == style_weight == 0:
-            raise BadArgument("style_weight", style_weight, "content_weight is 0 as well: nothing is left to optimise")
-        self.weights = {name.removesuffix("_weight"): float(value) for name, value in weights.items()}
-        self.content_layers = layer_weights(content_layers, self.settings.arch, "content_layers")
-        self.style_layers = layer_weights(style_layers, self.settings.arch, "style_layers")
-        if not (content_weight and self.content_layers) and not (style_weight and self.style_layers):
-            raise BadArgument("style_layers", style_layers, "no layer has a weight: nothing is left to optimise")
+        weights = {"content": content_weight, "style": style_weight, "tv": tv_weight}
+        self.wanted = Wanted(content_layers, style_layers, weights, style_loss, self.settings.arch)
         if not 0 <= average_decay < 1:
             raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
-        self.style_losses = make_style_losses(style_loss)
         self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
@@ -120,16 +121,22 @@ class StyleTransfer(L.LightningModule):
         self.tile = tile
         self.compiles = compile
         self.init = init
-        self.optimizer = optimizer
+        self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
         self.register_parameter("image", None)
         self.stage: Stage | None = None
-        self.average = RunningAverage(average_decay)
+        self.progress = Result(average_decay)
+        self.scalars = Scalars()
+        self.resuming = Resuming(self.progress)
+        self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
         self.save_hyperparameters(logger=False)
         self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
         if not isinstance(self.scales, str):
             self.hparams["scales"] = [asdict(scale) for scale in self.scales]
-        if callable(optimizer) and callable(self.hparams.get("optimizer")):
-            del self.hparams["optimizer"]
+        for name, plain in self.optimization.settings().items():
+            if callable(self.hparams.get(name)):
+                del self.hparams[name]
+                if plain is not None:  # else it has to be given to load_from_checkpoint
+                    self.hparams[name] = plain
 
     # ---- before the first step ---------------------------------------------------------------------------------------
 
@@ -137,130 +144,127 @@ class StyleTransfer(L.LightningModule):
     def pair(self) -> ImagePair:
         """The pictures of this run."""
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(datamodule, ImagePair), "StyleTransfer is fitted with an ImagePair as its datamodule"
+        if not isinstance(datamodule, ImagePair):
+            raise BadArgument("datamodule", type(datamodule).__name__, "StyleTransfer is fitted with an ImagePair")
         return datamodule
 
-    def setup(self, stage: str) -> None:
-        """Check that these pictures, this precision and this optimiser go together."""
-        self.check(self.pair, self.trainer.precision)
+    def configure_callbacks(self) -> list[L.Callback]:
+        """Adds none; the first place where the Trainer's are known, before anything is built or written."""
+        check_callbacks(self.trainer.callbacks, None)  # type: ignore[attr-defined]
+        return []
 
-    def check(self, pair: ImagePair, precision: str = "32-true") -> None:
+    def setup(self, stage: str) -> None:
+        """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
+        self.check(self.pair, self.trainer.precision, self.trainer.callbacks)  # type: ignore[attr-defined]
+        self.resuming.begin(self.pair)
+        self.stage = None
+        if stage == "fit":
+            begin_anew(self.trainer)
+            self.register_parameter("image", None)
+            self.progress.average.restart()
+
+    def check(self, pair: ImagePair, precision: str = "32-true", callbacks: Sequence[Any] = ()) -> None:
         """Everything that can be known to fail before the network is built.
 
         Args:
             pair: after its ``setup``.
             precision: as the Trainer names it.
+            callbacks: the Trainer's.
 
         Raises:
             BadArgument: naming the argument to change.
         """
-        terms = self._terms(pair)
-        if not terms:
-            absent = "content" if self.weights["style"] == 0 else "style"
-            raise BadArgument(absent, None, f"no {absent} image, and the weight of the other term is 0")
-        tables = {"content": self.content_layers, "style": self.style_layers}
-        check_sizes({term: tables[term] for term in terms}, pair, self.scales)
+        terms = self.wanted.terms(pair)
+        check_sizes({term: self.wanted.layers[term] for term in terms}, pair, self.scales)
         check_init(self.init, pair)
+        self.optimization.check()
         check_precision(self.make_optimizer, precision)
-        check_losses(self.tile, self.style_losses if "style" in terms else (), pair.image_size)
+        check_losses(self.tile, self.wanted.style_losses if "style" in terms else (), pair.image_size)
+        check_callbacks(callbacks, self.wanted.metrics(pair) if self._is_plain() else None)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
 
-    def _terms(self, pair: ImagePair) -> set[str]:
-        """The terms that are computed: those with a weight, layers and a picture."""
-        terms = set()
-        if self.weights["content"] > 0 and self.content_layers and pair.content_image is not None:
-            terms.add("content")
-        if self.weights["style"] > 0 and self.style_layers and pair.styles:
-            terms.add("style")
-        return terms
+    def check_checkpoint(self, path: str, run: dict[str, Any], shape: tuple[int, int], pair: ImagePair, steps: int) -> None:
+        """Whether a run of ``steps`` can go on from a checkpoint: :func:`nst_lightning.training.resume.check_shapes`."""
+        check_shapes(path, run, shape, pair, schedule(self.scales, pair.size, pair.image_size, steps))
 
     def configure_model(self) -> None:
-        """Make the image and the network, once; without a Trainer (``load_from_checkpoint``) the checkpoint does it."""
+        """Make the network, and for a fit the image; without a Trainer (``load_from_checkpoint``) there is no need."""
         if self._trainer is None:
             return
-        if not hasattr(self, "objective"):
-            terms = self._terms(self.pair)
-            self.stages = schedule(self.scales, self.pair.size, self.pair.image_size, self.trainer.max_steps)
-            tables = {"content": self.content_layers, "style": self.style_layers}
-            features = VGGFeatures({layer for term in terms for layer in tables[term]}, self.settings)
-            self.objective = TiledObjective(
-                features,
-                **{f"{t}_layers": tables[t] if t in terms else {} for t in tables},
-                style_losses=self.style_losses,
-                weights=self.weights,
-            )
-            self.tiling = Tiling(self.tile, self.objective)
-            self.compilation = Compilation(self.compiles, self.objective)
-        if self.image is None:
-            image = initial_image(self.init, self.pair, self.stages[0].shape)
+        pair = self.pair
+        self.stages = schedule(self.scales, pair.size, pair.image_size, self.trainer.max_steps)
+        self.objective = self.wanted.objective(pair, self.settings)
+        self.targets = Targets(self.objective, pair, self.wanted.terms(pair), self.tile, self.compiles)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            image = initial_image(self.init, pair, self.stages[0].shape)
             self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the image in the checkpoint's shape, before its values are loaded."""
-        saved = checkpoint["state_dict"]["image"]
-        if self.image is None or self.image.shape != saved.shape:
-            self.image = nn.Parameter(torch.zeros_like(saved))
-        self.average.load(checkpoint.get("average", {}))
+    def _is_plain(self) -> bool:
+        """Whether no subclass logs metrics of its own."""
+        steps = ("training_step", "validation_step", "on_train_batch_end", "on_validation_end", "optimizer_step")
+        return all(getattr(type(self), name) is getattr(StyleTransfer, name) for name in steps)
+
+    def configure_optimizers(self) -> Any:
+        return self.optimization.configure([self.image])
+
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """The optimiser of this run for some parameters."""
+        return self.optimization.make(parameters)
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running average goes along: without it a resumed run would have another result."""
         if self.stage is not None:  # in a run: a checkpoint of an image that is no number would replace a good one
             with self._last_good_on_error():
                 self._guard.check()
-        checkpoint["average"] = self.average.state()
+        self.resuming.save(checkpoint)
 
-    def configure_optimizers(self) -> Optimizer:
-        return self.make_optimizer([self.image])
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make the image in the checkpoint's shape, before its values are loaded."""
+        if self._trainer is not None:
+            self.resuming.check(checkpoint, str(self.trainer.ckpt_path), self.pair, self.stages)
+        self.image = nn.Parameter(torch.zeros_like(checkpoint["state_dict"]["image"]))
+        self.resuming.load(checkpoint)
 
-    def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
-        """The optimiser of this run for some parameters."""
-        make = OPTIMIZERS[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
-        return make(parameters)
+    def on_fit_start(self) -> None:
+        """The optimiser is there: let it go on where that of the checkpoint was."""
+        self.resuming.restore(*carry.moving(self.trainer), self.make_optimizer)
 
     # ---- the schedule of scales --------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
         """Begin with the scale that the image has: the first, or that of a checkpoint."""
-        shapes = {stage.shape: stage for stage in self.stages}
-        shape = (int(self.image.shape[2]), int(self.image.shape[3]))
-        if shape not in shapes:
-            expected = f"the checkpoint's image is of none of this run's sizes, {', '.join(map(str, shapes))}"
-            raise BadArgument("ckpt_path", f"{shape[0]} x {shape[1]}", expected)
-        self.average.to(self.device)
-        self._begin(shapes[shape])
+        self.progress.average.to(self.device)
+        self._begin(next(stage for stage in self.stages if stage.shape == self._shape()))
+        self.scalars.begin(self.trainer)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
-        stage = next(stage for stage in self.stages if self.global_step < stage.last or stage is self.stages[-1])
         assert self.stage is not None
+        stage = stage_at(self.stages, self.global_step, self.stage.shape)
         if stage.shape != self.stage.shape:
             self._resize(stage.shape)
             self._begin(stage)
+        self.stage = stage
 
     def _resize(self, shape: tuple[int, int]) -> None:
-        """Go on with the result so far at another size, the optimiser's state carried over."""
-        old, optimizer = self.image, self.trainer.optimizers[0]
-        self.image = nn.Parameter(resize(self.average.read(self.image), shape).contiguous())
-        self.average.restart()
+        """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
+        old, (optimizer, schedulers) = self.image, carry.moving(self.trainer)
+        self.image = nn.Parameter(resize(self.progress.average.read(self.image), shape).contiguous())
+        self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
-        carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
+        ours, following = carry.moving(self.trainer)
+        carry.carry_over(optimizer, old, ours, self.image)
+        carry.carry_schedule(schedulers, following)
 
     def _begin(self, stage: Stage) -> None:
         """Compute what the image is compared with at this scale."""
         self.stage = stage
         self._guard = Guard(self.image)
-        terms, pair = self._terms(self.pair), self.pair
-        content = pair.content_at(stage.shape) if "content" in terms else None
-        styles = pair.styles_at(stage.size) if "style" in terms else []
-        regions = pair.regions_at(stage.shape)
-        content = None if content is None else content.to(self.device)
-        styles = [style.to(self.device) for style in styles]
-        regions = None if regions is None else regions.to(self.device)
         with self.trainer.precision_plugin.forward_context():
-            self.tiling.choose(self.image)
-            work = partial(self.objective.set_targets, content, styles, regions)
-            self.tiling.survive(work, lambda: self.image, self.global_step)
-            self.compilation.choose(self.image, stage.last - self.global_step)
+            self.targets.enter(stage, self.image, self.global_step)
+            self.targets.compilation.choose(self.image, stage.last - self.global_step)
 
     # ---- each step ---------------------------------------------------------------------------------------------------
 
@@ -273,10 +277,11 @@ class StyleTransfer(L.LightningModule):
         Raises:
             NonFiniteLoss: if the objective is no number; the image is then the last one for which it was.
         """
-        losses = self.compilation(self.image, self.global_step)
+        losses = self.targets.compute(self.image, self.global_step)
         assert self.stage is not None
         with self._last_good_on_error():
             self._guard.see(self.image, losses["total"], self.global_step, last=self.global_step + 1 >= self.stage.last)
+        self.scalars.see(self.trainer, losses)
         return {**losses, "loss": losses["loss"] * self.image.numel()}
 
     @contextlib.contextmanager
@@ -286,7 +291,7 @@ class StyleTransfer(L.LightningModule):
         except NonFiniteLoss:
             with torch.no_grad():
                 self.image.copy_(self._guard.image)
-            self.average.restart()
+            self.progress.average.restart()
             raise
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -294,24 +299,69 @@ class StyleTransfer(L.LightningModule):
         if self.trainer.accumulate_grad_batches == 1:
             self.image.grad = None  # Lightning lets it live until the next one is there
         work = partial(super().optimizer_step, *args, **kwargs)
-        self.tiling.survive(work, lambda: self.image, self.global_step)
+        self.targets.survive(work, lambda: self.image, self.global_step)
         with torch.no_grad():
             if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)
-        self.average.add(self.image)
+        self.progress.average.add(self.image)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.scalars.step(self.trainer, outputs, max(self.image.shape[2:]))
 
     # ---- the result --------------------------------------------------------------------------------------------------
 
     @property
     def result(self) -> Tensor:
-        """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the scale of the step."""
-        return self.pair.finish(self.average.read(self.image).clamp(0, 1))
+        """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the size of the result."""
+        return self.progress.shown(self.image, self.progress.size)
+
+    @property
+    def current(self) -> Tensor:
+        """The same at the scale of the step, as it is computed."""
+        return self.progress.shown(self.image, self._shape())
+
+    @property
+    def at_full_size(self) -> bool:
+        """Whether the scale of the step is the last."""
+        return self._shape() == self.progress.size
+
+    def _shape(self) -> tuple[int, int]:
+        return int(self.image.shape[2]), int(self.image.shape[3])
 
     def similarity(self) -> dict[str, Tensor]:
         """How near the result is to the content image: :func:`nst_lightning.pictures.similarity.similarity`."""
         return similarity(self.result, self.pair.content_image, self.pair.alpha)
 
+    def evaluate(self, stage: Stage | None = None) -> dict[str, Tensor]:
+        """What the result is like: :meth:`similarity`, and every term of the objective, without its weight but ``total``.
+
+        Args:
+            stage: the scale at which the terms are computed; the last if not given, which the run then cannot leave.
+        """
+        stage = stage or self.stages[-1]
+        key = (stage.shape, id(self.image), self.image is not None and self.image._version, self.progress.average.steps)
+        if self._measured[0] != key:
+            picture = self.progress.at(self.image, stage.shape)
+            with self.trainer.precision_plugin.forward_context():
+                self._measured = key, self.similarity() | self.targets.measure(picture, stage, self.global_step)
+        return self._measured[1]
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Compare the result with the content image, on the Trainer's validation clock."""
-        # RunLog writes them: the Trainer's own count of steps is one behind here
-        self.log_dict({f"val/{name}": value for name, value in self.similarity().items()}, batch_size=1, logger=False)
+        """Measure the result, on the Trainer's validation clock; in a run at the scale of the step."""
+        if not self.trainer.sanity_checking:
+            values = {f"val/{name}": value for name, value in self.evaluate(self.stage).items()}
+            # in a run `scalars` writes them: the Trainer's own count of steps is one behind here
+            self.log_dict(values, batch_size=1, logger=self.stage is None)
+
+    def on_validation_end(self) -> None:
+        if self.stage is not None:
+            values = {n: v for n, v in self.trainer.callback_metrics.items() if n.startswith("val/")}
+            self.scalars.write(self.trainer, values)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Measure the result."""
+        self.log_dict({f"test/{name}": value for name, value in self.evaluate().items()}, batch_size=1)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The result."""
+        return self.result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +56,56 @@ def test_bad_input_is_a_value_error():
         stylize("nope.jpg", "nope.jpg")
     with pytest.raises(ValueError, match="steps"):
         stylize(torch.rand(3, 32, 32), steps=0)
+
+
+def test_the_random_states_are_left_alone(pictures):
+    """If this fails, a call changes what the caller's own program draws afterwards, or what it hands to its processes."""
+
+    def states() -> list[object]:
+        drawn = np.random.get_state()  # noqa: NPY002
+        return [torch.get_rng_state().tolist(), torch.initial_seed(), random.getstate(), drawn[1].tolist(), drawn[2:]]
+
+    torch.manual_seed(77)
+    before, environment = states(), dict(os.environ)
+    with pytest.raises(ZeroDivisionError):
+        stylize(*pictures, size=32, steps=2, seed=3, init="noise", trainer=CPU, callback=lambda moment: 1 / 0)
+    assert states() == before, "after an error"
+    stylize(*pictures, size=32, steps=2, seed=3, init="noise", trainer=CPU)
+    assert states() == before
+    assert dict(os.environ) == environment
+
+
+def test_the_callback_sees_each_step(pictures):
+    """If this fails, who shows a run as it forms sees the wrong step, losses or picture."""
+    moments = []
+
+    def see(moment):
+        moments.append((moment.step, moment.steps, moment.losses, moment.picture, moment.tensor))
+
+    scales = [{"size": 0.5, "steps": 2}, {"size": 1.0, "steps": 2}]
+    result = stylize(*pictures, size=48, steps=4, trainer=CPU, callback=see, scales=scales)
+    assert [(step, steps) for step, steps, *_ in moments] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert all({"total", "content", "style"} <= set(losses) for _, _, losses, _, _ in moments)
+    assert moments[1][2]["total"] < moments[0][2]["total"]
+    assert all(picture.size == result.size for *_, picture, _ in moments)
+    assert np.array_equal(moments[-1][3], result)
+    assert all(tensor.shape == (1, 3, result.height, result.width) for *_, tensor in moments)
+
+
+def test_the_callback_can_end_the_run(pictures):
+    """If this fails, a run cannot be stopped from Python, or what it has made is lost or too small."""
+    steps = []
+    scales = [{"size": 0.5, "steps": 2}, {"size": 1.0, "steps": 2}]
+
+    def see(moment):
+        steps.append(moment.picture)
+        return moment.step < 2
+
+    result = stylize(*pictures, size=48, steps=4, trainer={**CPU, "callbacks": []}, callback=see, scales=scales)
+    assert len(steps) == 2 and np.array_equal(steps[-1], result) and result.size == (48, 36)
+
+
+def test_a_seed_out_of_range_is_named(pictures):
+    """If this fails, a seed that cannot be ends in NumPy's words."""
+    with pytest.raises(BadArgument, match="seed -1"):
+        stylize(*pictures, size=32, steps=1, seed=-1)

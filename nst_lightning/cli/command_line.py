@@ -25,7 +25,7 @@ from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import TilesStrategy
 from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.write import check_folder, check_output, parse_color
-from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, find_checkpoint
+from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, Saved, find_checkpoint
 from nst_lightning.training.optimizers import check_precision, choose_precision
 
 DESCRIPTION = "Neural style transfer by optimisation: every flag. On one screen, by want: nst fit --help"
@@ -69,6 +69,7 @@ class NSTCommandLine(LightningCLI):
         self.args = expand(args)
         self.until = until
         self._more_callbacks = list(callbacks)
+        self._resumes: Saved | None = None
         try:
             super().__init__(
                 StyleTransfer,
@@ -140,12 +141,16 @@ class NSTCommandLine(LightningCLI):
         config = self.config[self.config.subcommand]
         if not config.ckpt_path:
             return
-        path, settings = find_checkpoint(config.ckpt_path)
+        self._resumes = find_checkpoint(config.ckpt_path)
+        settings = self._resumes.settings
         given = self.parser.parse_args(self.args, defaults=False)
+        asked = given.fit.get("model", {}).get("optimizer")
+        if asked is not None and asked != settings.get("optimizer"):
+            settings.pop("learning_rate", None)  # it was for another optimiser
         defaults = self.parser.get_defaults()
         base = self.parser.parse_object({"subcommand": "fit", "fit": {"model": settings}}, defaults)
         self.config = self.parser.parse_object(given, base)
-        self.config.fit.ckpt_path = path
+        self.config.fit.ckpt_path = self._resumes.path
 
     def instantiate_classes(self) -> None:
         if self.until == "parsed":
@@ -175,7 +180,11 @@ class NSTCommandLine(LightningCLI):
         if config.output is not None and config.data.size == "original":
             self._check_output()
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
-        self.model.check(self.datamodule, str(config.trainer.precision or self.trainer.precision))
+        precision = str(config.trainer.precision or self.trainer.precision)
+        self.model.check(self.datamodule, precision, self.trainer.callbacks)  # type: ignore[attr-defined]
+        if self._resumes is not None:
+            _, _, run, shape = self._resumes
+            self.model.check_checkpoint(config.ckpt_path, run, shape, self.datamodule, config.trainer.max_steps)
         if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
             print(self._choice, flush=True)
 

@@ -16,6 +16,9 @@ class RunningAverage:
 
     Args:
         decay: d, from 0 (no average: the last iterate) to below 1.
+
+    Attributes:
+        steps: how many iterates were taken in.
     """
 
     def __init__(self, decay: float) -> None:
@@ -25,7 +28,7 @@ class RunningAverage:
     def restart(self) -> None:
         """Forget all iterates."""
         self._value: Tensor | None = None
-        self._steps = 0
+        self.steps = 0
 
     @torch.no_grad()
     def add(self, image: Tensor) -> None:
@@ -34,11 +37,11 @@ class RunningAverage:
             if self._value is None:
                 self._value = torch.zeros_like(image)
             self._value.lerp_(image, 1 - self.decay)
-            self._steps += 1
+            self.steps += 1
 
     def read(self, image: Tensor) -> Tensor:
         """The average; the last iterate ``image`` where nothing was taken in."""
-        return image.detach() if self._value is None else self._value / (1 - self.decay**self._steps)
+        return image.detach() if self._value is None else self._value.to(image.device) / (1 - self.decay**self.steps)
 
     def to(self, device: torch.device) -> None:
         """Go on on another device."""
@@ -47,8 +50,8 @@ class RunningAverage:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint: empty, or ``value`` and ``steps``."""
-        return {} if self._value is None else {"value": self._value, "steps": self._steps}
+        return {} if self._value is None else {"value": self._value, "steps": self.steps}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self._value, self._steps = state.get("value"), state.get("steps", 0)
+        self._value, self.steps = state.get("value"), state.get("steps", 0)

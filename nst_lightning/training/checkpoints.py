@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -15,7 +15,23 @@ from nst_lightning.errors import BadArgument, reason
 from nst_lightning.network.weights import UNREADABLE
 from nst_lightning.pictures.atomic import atomic_write
 
-COMPLETE = {"optimizer_states", "loops", "global_step", "pytorch-lightning_version"}
+COMPLETE = {"optimizer_states", "loops", "global_step", "pytorch-lightning_version", "average", "run", "made"}
+
+
+class Saved(NamedTuple):
+    """What a checkpoint says of itself.
+
+    Attributes:
+        path: the file.
+        settings: of the model that made it.
+        run: ``size``, height and width of its result, and ``inputs``, their fingerprint.
+        shape: height and width of its picture, which may be of an earlier scale.
+    """
+
+    path: str
+    settings: dict[str, Any]
+    run: dict[str, Any]
+    shape: tuple[int, int]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -55,40 +71,45 @@ class NewestCheckpoint(ModelCheckpoint):
         if keep == 1 and old and self._should_remove_checkpoint(trainer, old, self.best_model_path):
             self._remove_checkpoint(trainer, old)
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step  # nothing is new yet
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if trainer.global_step != self._last_global_step_saved:
+            super().on_exception(trainer, pl_module, exception)
+
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
         if self.save_top_k != 0 and self._last_global_step_saved != trainer.global_step and self.dirpath:
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
-def find_checkpoint(path: str) -> tuple[str, dict[str, Any]]:
+def find_checkpoint(path: str) -> Saved:
     """The checkpoint to resume from.
 
     Args:
         path: a file, or a folder: the newest readable checkpoint in it, at any depth.
 
-    Returns:
-        The file, and the settings of the model that made it.
-
     Raises:
         BadArgument: if there is none that can be read.
     """
     if not Path(path).is_dir():
-        return path, read_settings(path)
+        return read_checkpoint(path)
     newest = sorted(Path(path).rglob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
     for file in newest:
         try:
-            settings = read_settings(str(file))
+            saved = read_checkpoint(str(file))
         except BadArgument as error:
             print(f"{file}: {error.expected}; taking the one before", flush=True)
         else:
             print(f"resuming from {file}", flush=True)
-            return str(file), settings
+            return saved
     raise BadArgument("ckpt_path", path, f"no checkpoint in this folder can be read ({len(newest)} found)")
 
 
-def read_settings(path: str) -> dict[str, Any]:
-    """The settings of the model in a checkpoint.
+def read_checkpoint(path: str) -> Saved:
+    """What a checkpoint says of itself.
 
     Raises:
         BadArgument: if the file is not there, cannot be read, or is no checkpoint of this program.
@@ -104,4 +125,5 @@ def read_settings(path: str) -> dict[str, Any]:
     if found != ("image",) or not complete:
         raise BadArgument("ckpt_path", path, "not a checkpoint of this program")
     settings.pop("_instantiator", None)
-    return settings
+    height, width = saved["state_dict"]["image"].shape[2:]
+    return Saved(path, settings, saved["run"], (int(height), int(width)))

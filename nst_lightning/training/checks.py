@@ -1,16 +1,48 @@
-"""Whether pictures, layers and scales go together, before the network is built."""
+"""Whether pictures, layers, scales and callbacks go together, before the network is built."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
+
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
 
 from nst_lightning.data import ImagePair, style_shape
-from nst_lightning.errors import BadArgument
+from nst_lightning.errors import BadArgument, nearest
 from nst_lightning.network.layers import Layer
 from nst_lightning.pictures.sources import name_of
 from nst_lightning.training.scales import Scale, Stage, schedule
+
+
+def check_callbacks(callbacks: Iterable[Any], known: Iterable[str] | None) -> None:
+    """Whether callbacks can work with an image that becomes another parameter at each scale.
+
+    Args:
+        callbacks: the Trainer's.
+        known: the metrics that there will be, or None: others may come.
+
+    Raises:
+        BadArgument: naming the callback, and what there is.
+    """
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if isinstance(callback, StochasticWeightAveraging | WeightAveraging):
+            expected = "cannot follow the image from scale to scale; the result is an average already, see average_decay"
+            raise BadArgument("callbacks", type(callback).__name__, expected)
+    if known is None or any(not _is_known(callback) for callback in callbacks):
+        return  # somebody else's may log what is monitored
+    names = list(known)
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        # LearningRateMonitor and Lightning itself add some
+        if isinstance(monitor, str) and monitor not in (*names, "step", "epoch") and not monitor.startswith("lr-"):
+            expected = f"monitors {monitor}, which is none of {', '.join(names)}{nearest(monitor, names)}"
+            raise BadArgument("callbacks", type(callback).__name__, expected)
+
+
+def _is_known(callback: Callback) -> bool:
+    return type(callback).__module__.split(".")[0] in ("lightning", "pytorch_lightning", "nst_lightning")
 
 
 def check_sizes(

@@ -93,3 +93,13 @@ def schedule(
         stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last))
     final = stages[-1]._replace(size=size, shape=shape)
     return [*stages[:-1], final]
+
+
+def stage_at(stages: Sequence[Stage], step: int, shape: tuple[int, int]) -> Stage:
+    """The stage of a step, for an image of ``shape``, one of the stages' own.
+
+    Never a coarser one than the image's: where a finished run goes on with more steps, its detail is kept.
+    """
+    planned = next((stage for stage in stages if step < stage.last), stages[-1])
+    reached = next(stage for stage in stages if stage.shape == shape)
+    return planned if planned.first > reached.first else reached

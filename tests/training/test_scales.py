@@ -17,7 +17,8 @@ from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
 from nst_lightning.pictures.picture import resize
-from nst_lightning.training.optimizers import adam, carry_over, lbfgs
+from nst_lightning.training.carry import carry_over
+from nst_lightning.training.optimizers import adam, lbfgs
 from nst_lightning.training.scales import Scale, Stage, automatic, schedule
 
 TWO = [{"size": 0.5, "steps": 4}, {"size": 1.0, "steps": 4}]
@@ -148,7 +149,7 @@ class Record(L.Callback):
         self.images.append(pl_module.image.detach().clone())
         state = trainer.optimizers[0].state[pl_module.image]
         self.states.append({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
-        self.results.append(pl_module.result.clone())
+        self.results.append(pl_module.current.clone())
 
 
 def run(pictures: tuple[Path, Path], steps: int = 8, size: int = 48, **settings) -> tuple[StyleTransfer, Record]:

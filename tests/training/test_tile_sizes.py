@@ -233,6 +233,8 @@ def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypat
 
     def forward(self, image, step=0):
         terms = original(self, image, step)
+        if not torch.is_grad_enabled():  # a look at the result
+            return terms
         calls.append((step, self.tile))
         if step == 2 and self.tile is None:
             terms["loss"].backward()  # leaves a gradient

@@ -1,0 +1,44 @@
+"""The picture that a run has made so far."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from nst_lightning.errors import BadArgument
+from nst_lightning.pictures.colors import with_luminance
+from nst_lightning.pictures.picture import resize
+from nst_lightning.training.averages import RunningAverage
+
+
+class Result:
+    """The running average of the image, at any size and in its final colours.
+
+    Args:
+        decay: of the average.
+
+    Attributes:
+        average: of the image, since its scale began.
+        size: ``(height, width)`` of the result, once the pictures are known.
+        colors: the picture that it takes its colours from, ``(1, 3, H, W)``, or None.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.average = RunningAverage(decay)
+        self.size: tuple[int, int] = (0, 0)
+        self.colors: Tensor | None = None
+
+    def at(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
+        """What the objective sees of it: ``(1, 3, *shape)`` in ``[0, 1]``.
+
+        Raises:
+            BadArgument: if there is no image yet.
+        """
+        if image is None:
+            raise BadArgument("ckpt_path", None, "there is no picture yet: fit first, or give a checkpoint")
+        picture = self.average.read(image).clamp(0, 1)
+        return picture if picture.shape[2:] == shape else resize(picture, shape).clamp(0, 1)
+
+    def shown(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
+        """What a person sees of it: in the content's colours, where only luminance is transferred."""
+        picture = self.at(image, shape)
+        return picture if self.colors is None else with_luminance(resize(self.colors, shape).to(picture), picture)

@@ -1,0 +1,76 @@
+"""What the image is compared with, at one scale at a time; in tiles or compiled where that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from nst_lightning.data import ImagePair
+from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.training.compilation import Compilation
+from nst_lightning.training.scales import Stage
+from nst_lightning.training.tile_sizes import TileSize, Tiling
+
+
+class Targets:
+    """Sets an objective's targets when a scale begins, and has it computed in a form that memory and time allow.
+
+    Args:
+        objective: whose targets are set.
+        pair: the pictures.
+        terms: those that are computed, of ``content`` and ``style``.
+        tile: see :class:`Tiling`.
+        compiles: see :class:`Compilation`.
+    """
+
+    def __init__(
+        self, objective: TiledObjective, pair: ImagePair, terms: Iterable[str], tile: TileSize, compiles: bool
+    ) -> None:
+        self.objective = objective
+        self.pair = pair
+        self.terms = set(terms)
+        self.tiling = Tiling(tile, objective)
+        self.compilation = Compilation(compiles, objective)
+        self.stage: Stage | None = None
+
+    def enter(self, stage: Stage, image: Tensor, step: int) -> None:
+        """Compute what the image is compared with at a scale.
+
+        Args:
+            stage: the scale.
+            image: ``(1, 3, H, W)`` at it.
+            step: of the run.
+        """
+        pair, device = self.pair, image.device
+        content = pair.content_at(stage.shape) if "content" in self.terms else None
+        styles = [style.to(device) for style in pair.styles_at(stage.size)] if "style" in self.terms else []
+        regions = pair.regions_at(stage.shape)
+        self.tiling.choose(image)
+        work = partial(
+            self.objective.set_targets,
+            None if content is None else content.to(device),
+            styles,
+            None if regions is None else regions.to(device),
+        )
+        self.tiling.survive(work, lambda: image, step)
+        self.stage = stage
+
+    def compute(self, image: Tensor, step: int) -> dict[str, Tensor]:
+        """The terms and the loss of a step, in the chosen form; see :meth:`Objective.forward`."""
+        return self.compilation(image, step)
+
+    @torch.no_grad()
+    def measure(self, picture: Tensor, stage: Stage, step: int) -> dict[str, Tensor]:
+        """The terms of the objective of a picture ``(1, 3, H, W)`` at a scale, which is entered if need be."""
+        if stage.shape != (self.stage.shape if self.stage else None):
+            self.enter(stage, picture, step)
+        found: dict[str, Tensor] = {}
+        self.tiling.survive(lambda: found.update(self.objective(picture, step)), lambda: picture, step)
+        return {name: value for name, value in found.items() if name != "loss"}
+
+    def survive(self, work: Callable[[], None], image: Callable[[], Tensor], step: int) -> None:
+        """See :meth:`Tiling.survive`."""
+        self.tiling.survive(work, image, step)

@@ -1,0 +1,106 @@
+"""What a run compares: the terms, their layers and weights, and whether they can work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from nst_lightning.data import ImagePair
+from nst_lightning.errors import BadArgument
+from nst_lightning.losses import make_style_losses
+from nst_lightning.network.features import VGGFeatures, VGGSettings
+from nst_lightning.network.layers import layer_weights
+from nst_lightning.objective.tiled import TiledObjective
+
+# What float32 holds (3e38) is divided among the weight of a term, those of a layer and of a style loss, and the values.
+# The optimisers square gradients and sum them over the image.
+LARGEST = 1e20  # weight of a term; of these only the ratio matters
+LARGEST_INSIDE = 1e12  # weight of a layer times that of a style loss
+
+
+class Wanted:
+    """The terms of an objective as they are asked for; see :class:`nst_lightning.StyleTransfer` for the arguments.
+
+    Args:
+        content_layers: names, or names and weights.
+        style_layers: likewise.
+        weights: of the terms ``content``, ``style`` and ``tv``.
+        style_loss: a name, or names and weights.
+        arch: the network whose layers these are.
+
+    Attributes:
+        layers: of ``content`` and ``style``, with their weights.
+        weights: as given.
+        style_losses: the losses and their weights.
+
+    Raises:
+        BadArgument: for what is not there, a weight out of range, or nothing to optimise.
+    """
+
+    def __init__(
+        self,
+        content_layers: Iterable[str] | Mapping[str, float],
+        style_layers: Iterable[str] | Mapping[str, float],
+        weights: Mapping[str, float],
+        style_loss: str | Mapping[str, float],
+        arch: str,
+    ) -> None:
+        for term, weight in weights.items():
+            if not 0 <= weight <= LARGEST:
+                expected = f"a weight is a number from 0 to {LARGEST:.0e}; only the ratio of the weights matters"
+                raise BadArgument(f"{term}_weight", weight, expected)
+        if weights["content"] == weights["style"] == 0:
+            raise BadArgument("style_weight", weights["style"], "content_weight is 0 as well: nothing is left to optimise")
+        self.weights = {term: float(weight) for term, weight in weights.items()}
+        self.layers = {
+            "content": layer_weights(content_layers, arch, "content_layers"),
+            "style": layer_weights(style_layers, arch, "style_layers"),
+        }
+        if not any(self.weights[term] and table for term, table in self.layers.items()):
+            raise BadArgument("style_layers", style_layers, "no layer has a weight: nothing is left to optimise")
+        self.style_losses = make_style_losses(style_loss)
+        self._check_inside()
+
+    def _check_inside(self) -> None:
+        """Whether the terms themselves stay within the numbers that float32 has."""
+        heaviest = max(weight for _, weight in self.style_losses)
+        if heaviest > LARGEST_INSIDE:
+            expected = f"the weight of a loss is a number from 0 to {LARGEST_INSIDE:.0e}"
+            raise BadArgument("style_loss", f"{heaviest:g}", expected)
+        for term, table in self.layers.items():
+            factor = max(heaviest, 1.0) if term == "style" else 1.0
+            for layer, weight in table.items():
+                if weight * factor > LARGEST_INSIDE:
+                    with_loss = " (times the weight of the style loss)" if factor > 1 else ""
+                    expected = f"the weight of a layer{with_loss} is a number from 0 to {LARGEST_INSIDE:.0e}"
+                    raise BadArgument(f"{term}_layers", f"{layer.name}: {weight:g}", expected)
+
+    def terms(self, pair: ImagePair) -> list[str]:
+        """Those of ``content`` and ``style`` that are computed: with a weight, layers and a picture.
+
+        Raises:
+            BadArgument: if there is none.
+        """
+        there = {"content": pair.content_image is not None, "style": bool(pair.styles)}
+        terms = [term for term in there if self.weights[term] > 0 and self.layers[term] and there[term]]
+        if not terms:
+            absent = "content" if self.weights["style"] == 0 else "style"
+            raise BadArgument(absent, None, f"no {absent} image, and the weight of the other term is 0")
+        return terms
+
+    def metrics(self, pair: ImagePair) -> list[str]:
+        """The names of what a run with these pictures can be monitored by."""
+        terms = self.terms(pair)
+        names = ["total", *terms, *(["tv"] if self.weights["tv"] > 0 else [])]
+        names += [f"{term}/{layer.name}" for term in terms for layer in self.layers[term]]
+        compared = ["val/psnr", "val/ssim"] if pair.content_image is not None else []
+        return [f"{kind}/{name}" for kind in ("loss", "val") for name in names] + compared
+
+    def objective(self, pair: ImagePair, settings: VGGSettings) -> TiledObjective:
+        """The objective of a run with these pictures; its targets are not set yet."""
+        terms = self.terms(pair)
+        return TiledObjective(
+            VGGFeatures({layer for term in terms for layer in self.layers[term]}, settings),
+            **{f"{term}_layers": table if term in terms else {} for term, table in self.layers.items()},
+            style_losses=self.style_losses,
+            weights=self.weights,
+        )
