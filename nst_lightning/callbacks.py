@@ -1,4 +1,4 @@
-"""What a person sees of a run: TensorBoard, the progress bar, the saved picture and the final line."""
+"""What a person sees of a run: TensorBoard, the saved picture and the final line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument, LostProcess
@@ -241,47 +240,3 @@ class SaveResult(Callback):
         if "psnr" in measured:
             numbers[-1] += " to the content image"
         return before + " · ".join([*where, steps, f"{time.monotonic() - self._start:.1f} s", *numbers])
-
-
-class StepsPerSecondColumn(ProgressColumn):
-    """Steps per second, averaged by rich over the last half minute."""
-
-    def render(self, task: Any) -> str:
-        return f"{task.speed:.2f} steps/s" if task.speed else "- steps/s"
-
-
-class Progress(RichProgressBar):
-    """A bar of steps with total, content and style loss, steps/s and the time left."""
-
-    INTERVAL = 0.2  # seconds between two looks at the losses: each look waits for the device
-
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=5)
-        self._losses: dict[str, Any] = {}
-        self._shown = 0.0
-
-    def configure_columns(self, trainer: L.Trainer) -> list[Any]:
-        return [
-            TextColumn("{task.description} step {task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(bar_width=24),
-            StepsPerSecondColumn(),
-            TimeRemainingColumn(),
-        ]
-
-    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        return self._losses
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        now = time.monotonic()
-        if now - self._shown > self.INTERVAL or trainer.global_step >= trainer.max_steps:
-            self._shown = now
-            names = ("total", "content", "style")
-            self._losses = {name: f"{float(outputs[name].detach()):.3g}" for name in names if name in outputs}
-            if self.progress is not None and self.train_progress_bar_id is not None:
-                assert isinstance(pl_module, StyleTransfer)
-                size = f"{pl_module.image.shape[3]} x {pl_module.image.shape[2]}"
-                self.progress.update(self.train_progress_bar_id, description=size, total=trainer.max_steps)
-        # the Trainer's count, which goes on where a checkpoint left off
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, trainer.global_step - 1)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from nst_lightning.training.checks import check_callbacks, check_sizes
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
 from nst_lightning.training.optimizers import Optimization, check_precision
+from nst_lightning.training.progress import Progress
 from nst_lightning.training.result import Result
 from nst_lightning.training.resume import Resuming, check_shapes
 from nst_lightning.training.scalars import Scalars
@@ -149,9 +151,16 @@ class StyleTransfer(L.LightningModule):
         return datamodule
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """Adds none; the first place where the Trainer's are known, before anything is built or written."""
+        """The first place where the Trainer's are known, before anything is built or written.
+
+        Lightning's own progress bar, which counts epochs and knows nothing of scales, is replaced by one that does.
+        """
         check_callbacks(self.trainer.callbacks, None)  # type: ignore[attr-defined]
-        return []
+        bar = self.trainer.progress_bar_callback
+        if bar is None or type(bar) not in (TQDMProgressBar, RichProgressBar):  # ours, or somebody's own
+            return []
+        bar.disable()
+        return [Progress()]
 
     def setup(self, stage: str) -> None:
         """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""

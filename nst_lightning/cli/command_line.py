@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from nst_lightning.callbacks import Progress, RunLog, SaveResult
+from nst_lightning.callbacks import RunLog, SaveResult
 from nst_lightning.cli.early import read_config
 from nst_lightning.cli.parser import Parser, flag_of
 from nst_lightning.cli.settle import LOGS, argument_named_in, as_list, check_processes, check_trainer, explain_class, settle
@@ -27,6 +27,7 @@ from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.write import check_folder, check_output, parse_color
 from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, Saved, find_checkpoint
 from nst_lightning.training.optimizers import check_precision, choose_precision
+from nst_lightning.training.progress import Progress
 
 DESCRIPTION = "Neural style transfer by optimisation: every flag. On one screen, by want: nst fit --help"
 TRAINER_DEFAULTS = {
