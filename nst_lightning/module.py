@@ -339,7 +339,9 @@ class StyleTransfer(L.LightningModule):
 
     def similarity(self) -> dict[str, Tensor]:
         """How near the result is to the content image: :func:`nst_lightning.pictures.similarity.similarity`."""
-        return similarity(self.result, self.pair.content_image, self.pair.alpha)
+        result = self.result
+        with torch.autocast(result.device.type, enabled=False):  # in bf16 SSIM would be 0.1 off
+            return similarity(result, self.pair.content_image, self.pair.alpha)
 
     def evaluate(self, stage: Stage | None = None) -> dict[str, Tensor]:
         """What the result is like: :meth:`similarity`, and every term of the objective, without its weight but ``total``.
