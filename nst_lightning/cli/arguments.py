@@ -56,22 +56,27 @@ class Parser(LightningArgumentParser):
         return re.sub(r"Parser key \"([\w.]+)\": ", lambda match: f"--{match.group(1).removeprefix('fit.')}: ", text)
 
 
-def check_config(path: str) -> None:
+def check_config(path: str, kind: str = "config") -> None:
     """Whether a file can be a config at all; what is in it, the parser knows.
+
+    Args:
+        path: of the file.
+        kind: what a person calls such a file.
 
     Raises:
         BadArgument: if it cannot be read, is not YAML, or is not a map from settings to values.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArgument("config", path, f"cannot be read ({reason(error)})") from error
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no text, or a name that no file can have
+        why = error.strerror if isinstance(error, OSError) else reason(error)
+        raise BadArgument("config", path, f"cannot be read ({why})") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
         raise BadArgument("config", path, f"not YAML: {getattr(error, 'problem', 'syntax error')}{line}") from error
     if not isinstance(content, dict):
-        raise BadArgument("config", path, "holds no settings; a config is a map such as `model: {style_weight: 10}`")
+        raise BadArgument("config", path, f"holds no settings; a {kind} is a map such as `model: {{style_weight: 10}}`")
 
 
 def flag_of(name: str, flags: Sequence[str]) -> str:
