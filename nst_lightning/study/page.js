@@ -23,7 +23,7 @@ function showCell(number) {
     const [width, height] = [image.naturalWidth || image.width, image.naturalHeight || image.height];
     part("picture").src = image.src;
     part("stage").style.aspectRatio = `${width} / ${height}`;
-    part("stage").style.width = `min(100%, ${(62 * width) / height}vh, ${Math.max(2 * width, image.width)}px)`;
+    part("stage").style.width = `min(100%, ${(62 * width) / height}vh, ${Math.max(2 * width, 480)}px)`;
   }
   showChoices();
   showSettings();
@@ -60,6 +60,8 @@ function slide(percent) {
   part("other").style.clipPath = `inset(0 ${100 - percent}% 0 0)`;
   part("line").style.left = `${percent}%`;
   part("left").style.width = part("right").style.left = `${percent}%`;
+  part("left").style.visibility = percent < 5 ? "hidden" : "visible";
+  part("right").style.visibility = percent > 95 ? "hidden" : "visible";
   part("range").setAttribute("aria-label", `share of ${part("left").textContent}, from the left, in percent`);
 }
 
