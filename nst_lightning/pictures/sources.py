@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def several(argument: str, source: Any) -> list[Any]:
         return []
     if isinstance(source, list | tuple):
         return [item for one in source for item in several(argument, one)]
-    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+    if isinstance(source, str | os.PathLike) and kind_of(source) == "folder":
         return pictures_in(source, argument)
     return [source]
 
@@ -60,3 +61,12 @@ def read(argument: str, source: ImageSource) -> Picture:
     except ImageError as error:
         value = source if isinstance(source, str | os.PathLike) else type(source).__name__
         raise BadArgument(argument, value, str(error)) from error
+
+
+def kind_of(name: Any) -> str | None:
+    """``file`` or ``folder``, or None for anything else, such as words too long for a name."""
+    try:
+        mode = Path(name).stat().st_mode
+    except (OSError, ValueError, TypeError):
+        return None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else None

@@ -73,15 +73,12 @@ class Curve(Callback):
         self._start = time.perf_counter()
         self._every = max(1, trainer.max_steps // POINTS)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
         step = trainer.global_step
         if step == 1 or step % self._every == 0 or step >= trainer.max_steps:
-            total = float(outputs["total"].detach())
-            self.points.append((step, time.perf_counter() - self._start, total))
             terms = ("total", "content", "style", "tv")
             self.losses = {name: float(outputs[name].detach()) for name in terms if name in outputs}
+            self.points.append((step, time.perf_counter() - self._start, self.losses["total"]))
 
 
 def run_cell(job: Job) -> Outcome:
@@ -144,21 +141,17 @@ def renamed(value: Any, names: dict[str, str]) -> Any:
 
 
 def _fit(config: dict[str, Any], folder: Path, seconds: float | None) -> Outcome:
-    run = folder / "run"
+    run, curve = folder / "run", Curve()
     if seconds is not None:
         config = config | {"trainer": config["trainer"] | {"max_steps": steps_for(seconds, config, folder)}}
-    logger = {
-        "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-        "init_args": {"save_dir": str(run), "name": "", "version": "", "default_hp_metric": False},
-    }
+    where = {"save_dir": str(run), "name": "", "version": "", "default_hp_metric": False}
+    logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": where}
     reset_peak_memory()
-    curve = Curve()
     command_line = _run(config, folder, logger, [curve])
     module, pair = command_line.model, command_line.datamodule
     assert isinstance(module, StyleTransfer)
     shape = (int(module.result.shape[2]), int(module.result.shape[3]))
-    measured = dict(curve.losses)
-    measured |= {name: float(value) for name, value in module.similarity().items()}
+    measured = curve.losses | {name: float(value) for name, value in module.similarity().items()}
     measured |= {"steps": float(command_line.trainer.global_step), "seconds": curve.points[-1][1]}
     measured["peak_memory_mib"] = peak_memory() / 2**20
     measured |= distances(module.result, pair.content_image, pair.styles[0].image if pair.styles else None)

@@ -14,14 +14,15 @@ from typing import Any
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.errors import BadArgument, UsageError
-from nst_lightning.pictures.files import write_file
+from nst_lightning.pictures.files import atomic_write, write_file
 from nst_lightning.study.cells import Job, Outcome, run_cell
 from nst_lightning.study.engines import Engine, Processes, RayCluster, Sequential, stop
+from nst_lightning.study.figure import contact_sheet
 from nst_lightning.study.options import ENGINES, help_of, parse
-from nst_lightning.study.page import page
+from nst_lightning.study.page import Results, page
 from nst_lightning.study.plan import Plan
-from nst_lightning.study.present import Results
 from nst_lightning.study.results import load, save, write_table
+from nst_lightning.wording import duration
 
 
 class Jobs(Sequence[Job]):
@@ -38,13 +39,7 @@ class Jobs(Sequence[Job]):
 
 
 def study(words: Sequence[str]) -> int:
-    """Run the command.
-
-    Args:
-        words: after ``study``.
-
-    Returns:
-        0, or 1 if a cell failed.
+    """Run the command with the words after ``study``; 0, or 1 if a cell failed.
 
     Raises:
         UsageError: with what to say, before anything is run or written.
@@ -56,21 +51,20 @@ def study(words: Sequence[str]) -> int:
         print(text)
         return 0
     options, flags = parse(words)
-    output = Path(options.output)
     others = {name: values for name in ("rows", "columns") if (values := getattr(options, name)) is not None}
-    plans = [Plan(path, flags, output, others, options.seconds) for path in options.config]
+    plans = [Plan(path, flags, Path(options.output), others, options.seconds) for path in options.config]
     names = [plan.name for plan in plans]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"--config: two studies are called {name}, and would be written to one folder")
-    try:
-        engine = _engine(options)
-    except BadArgument as error:
-        raise UsageError(f"--{error.name} {error.value}: {error.expected}") from error
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--config: two studies are called {twice}, and would be written to one folder")
     started = time.monotonic()
-    with contextlib.closing(engine), _sigterm_raises():
+    with contextlib.closing(_engine(options)) as engine, _sigterm_raises():
         for flag in ("output", "report"):
-            _make_folder(flag, getattr(options, flag))
+            try:
+                Path(getattr(options, flag) or ".").mkdir(parents=True, exist_ok=True)
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", error)
+                raise UsageError(f"--{flag} {getattr(options, flag)}: cannot be written ({why})") from error
         results = [_run(plan, engine, words) for plan in plans]
     if options.report is not None:
         path = Path(options.report) / "index.html"
@@ -79,76 +73,58 @@ def study(words: Sequence[str]) -> int:
     return int(any(outcome.error is not None for result in results for outcome in result.outcomes))
 
 
-def _make_folder(flag: str, name: str | None) -> None:
-    try:
-        if name is not None:
-            Path(name).mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--{flag} {name}: cannot be written ({getattr(error, 'strerror', error)})") from error
-
-
 def _engine(options: argparse.Namespace) -> Engine:
     """The engine that the flags ask for; a flag of another engine is an error, not ignored."""
     given = {name: value for name in ENGINES["ray"] if (value := getattr(options, f"engine.{name}")) is not None}
     for name, value in given.items():
         if name not in ENGINES[options.engine]:
-            raise BadArgument(f"engine.{name}", value, f"is not for --engine {options.engine}")
-    return {"sequential": Sequential, "processes": Processes, "ray": RayCluster}[options.engine](**given)
+            raise UsageError(f"--engine.{name} {value}: is not for --engine {options.engine}")
+    try:
+        return {"sequential": Sequential, "processes": Processes, "ray": RayCluster}[options.engine](**given)
+    except BadArgument as error:
+        raise UsageError(f"--{error.name} {error.value}: {error.expected}") from error
 
 
 def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
     """Run what is missing of a study, and write what a person sees of it."""
-    kept = [load(plan.folder / "cells" / cell.name, key) for cell, key in zip(plan.cells, plan.keys, strict=True)]
+    folders = [plan.folder / "cells" / cell.name for cell in plan.cells]
+    kept = [load(folder, key) for folder, key in zip(folders, plan.keys, strict=True)]
     outcomes = [outcome or Outcome(error="not run") for outcome in kept]
     missing = [number for number, outcome in enumerate(kept) if outcome is None]
-    if len(missing) < len(kept):
-        print(f"{plan.name}: {len(kept) - len(missing)} of {len(kept)} cells are there already", flush=True)
-    started = time.monotonic()
-    count = len(kept) - len(missing)
+    count, started = len(kept) - len(missing), time.monotonic()
+    if count:
+        print(f"{plan.name}: {count} of {len(kept)} cells are there already", flush=True)
     try:
         for done, (index, outcome) in enumerate(engine.map(run_cell, Jobs(plan, missing, engine.packs)), start=1):
             number = missing[index]
-            if outcome.error is None:
-                save(plan.folder / "cells" / plan.cells[number].name, plan.keys[number], outcome)
             outcomes[number] = outcome
+            if outcome.error is None:
+                save(folders[number], plan.keys[number], outcome)
             left = duration((time.monotonic() - started) / done * (len(missing) - done))
-            how = outcome.error or f"{outcome.measured['seconds']:.1f} s"
-            count += 1
+            how, count = outcome.error or f"{outcome.measured['seconds']:.1f} s", count + 1
             print(f"{plan.name}: {count}/{len(kept)} cells · {plan.cells[number].label} · {how} · {left} left", flush=True)
     except (KeyboardInterrupt, SIGTERMException):
         print(f"{plan.name}: stopped with {count} of {len(kept)} cells; the same command goes on with the rest", flush=True)
         raise
     results = Results(plan, outcomes, words)
-    write_file(plan.folder / "figure.png", results.figure_png())
+    figure = contact_sheet(results.sheet(plan.study.show))
+    with atomic_write(plan.folder / "figure.png") as file:
+        figure.save(file, format="PNG")
     write_table(plan.folder / "table.csv", results.table(everything=True))
     write_file(plan.folder / "index.html", page(plan.study.title, [results], plan.folder).encode())
     failed = sum(outcome.error is not None for outcome in outcomes)
-    ending = f" · {failed} failed" if failed else ""
-    took = duration(time.monotonic() - started)
-    print(f"{plan.folder / 'index.html'} · {len(outcomes)} cells · {took}{ending}", flush=True)
+    ending = f"{duration(time.monotonic() - started)}{f' · {failed} failed' if failed else ''}"
+    print(f"{plan.folder / 'index.html'} · {len(outcomes)} cells · {ending}", flush=True)
     return results
 
 
 @contextlib.contextmanager
 def _sigterm_raises() -> Iterator[None]:
     """Inside, SIGTERM ends the study in an orderly way: engines are closed, the part that is done is named."""
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other one handle signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
+    main = threading.current_thread() is threading.main_thread()  # Python lets no other one handle signals
+    before = signal.signal(signal.SIGTERM, stop) if main else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> duration(7.4), duration(192), duration(7260)
-    ('7 s', '3 min 12 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+        if main:
+            signal.signal(signal.SIGTERM, before)

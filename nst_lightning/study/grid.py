@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,8 +16,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from nst_lightning.cli.arguments import check_config
 from nst_lightning.cli.shipped import ROOT, names_of, shipped
 from nst_lightning.errors import BadArgument, UsageError, nearest
-from nst_lightning.pictures.files import FORMATS
-from nst_lightning.pictures.sources import pictures_in
+from nst_lightning.pictures.sources import kind_of, pictures_in
+from nst_lightning.wording import digest, label_of, slug
 
 PICTURES = ("data.content", "data.style", "model.init")
 
@@ -123,11 +121,7 @@ def with_values(study: StudyFile, others: Mapping[str, Sequence[str]]) -> StudyF
 
 
 def marks(axis: Axis | None, where: str) -> list[Mark]:
-    """The rows or columns of a grid; a single one without settings if there is no axis.
-
-    Args:
-        axis: from the study file.
-        where: what to say first in an error.
+    """The rows or columns of a grid, a single one if there is no axis; ``where`` it stands is said first in an error.
 
     Raises:
         UsageError: if there is none, a pattern matches nothing, numbers of values and labels do not fit, or two are alike.
@@ -154,26 +148,14 @@ def marks(axis: Axis | None, where: str) -> list[Mark]:
     return [Mark(*one) for one in zip(labels, pairs, pictures, strict=True)]
 
 
-def kind_of(name: Any) -> str | None:
-    """``file`` or ``folder``, or None for anything else, such as words too long for a name."""
-    try:
-        mode = Path(name).stat().st_mode
-    except (OSError, ValueError, TypeError):
-        return None
-    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else None
-
-
 def _labels(rows: Sequence[Sequence[Any]]) -> list[str]:
     """What rows are called: files by their bare names, and those that share one by as much of their paths as they need."""
-    forms = [[", ".join(part(value) for value in row) for row in rows] for part in (label_of, _file_name, str)]
+    parts = (label_of, lambda value: Path(value).name if isinstance(value, str) else label_of(value), str)
+    forms = [[", ".join(part(value) for value in row) for row in rows] for part in parts]
     labels = forms[0]
     for form in forms[1:]:
         labels = [longer if labels.count(label) > 1 else label for label, longer in zip(labels, form, strict=True)]
     return labels
-
-
-def _file_name(value: Any) -> str:
-    return Path(value).name if isinstance(value, str) else label_of(value)
 
 
 def _files(values: Sequence[Any], setting: str, where: str) -> list[Any]:
@@ -197,28 +179,8 @@ def _files(values: Sequence[Any], setting: str, where: str) -> list[Any]:
     return found
 
 
-def label_of(value: Any) -> str:
-    """A value as the figure shows it.
-
-    >>> label_of("images/style/great_wave.jpg"), label_of(1e6), label_of(0.5), label_of(["conv_1", "conv_2"])
-    ('great wave', '1e6', '0.5', 'conv_1, conv_2')
-    """
-    if isinstance(value, str):
-        is_file = "/" in value or Path(value).suffix.lower() in (*FORMATS, ".yaml", ".yml")
-        return Path(value).stem.replace("_", " ") if is_file else value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return re.sub(r"e([+-])0*", lambda match: "e" + match.group(1).strip("+"), f"{value:g}")
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {label_of(item)}" for name, item in value.items())
-    return ", ".join(map(label_of, value)) if isinstance(value, list) else str(value)
-
-
 def cells_of(study: StudyFile, path: str) -> tuple[list[Mark], list[Mark], list[Cell]]:
     """The rows, the columns and the cells of a study, row by row.
-
-    Args:
-        study: the file's content.
-        path: of the file, for errors and for the name of a single cell.
 
     Raises:
         UsageError: see :func:`marks`; if a setting is in both directions, or a difference is of one.
@@ -235,23 +197,9 @@ def cells_of(study: StudyFile, path: str) -> tuple[list[Mark], list[Mark], list[
         for column in columns:
             label = " · ".join(part for part in (row.label, column.label) if part) or study.title
             name = "-".join(part for part in (slug(row.label), slug(column.label)) if part) or slug(Path(path).stem)
-            name += f"-{_digest(label)}" if name in cells else ""  # labels that differ in what no file's name can have
+            name += f"-{digest(label)}" if name in cells else ""  # labels that differ in what no file's name can have
             cells[name] = Cell(name, label, row.settings | column.settings)
     return rows, columns, list(cells.values())
-
-
-def slug(label: str) -> str:
-    """A label as a part of a file's name.
-
-    >>> slug("Style weight 1e6, noise"), slug("conv_4"), len(slug("x" * 300))
-    ('style_weight_1e6_noise', 'conv_4', 59)
-    """
-    word = re.sub(r"[^\w.]+", "_", label.lower()).strip("_.")
-    return word if len(word) <= 60 else f"{word[:50]}-{_digest(label)}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def words_of(study: StudyFile, settings: dict[str, Any], flags: Sequence[str]) -> list[str]:
@@ -262,8 +210,7 @@ def words_of(study: StudyFile, settings: dict[str, Any], flags: Sequence[str]) -
     """
     base = [study.base] if isinstance(study.base, str) else study.base
     configs = [*base, *(str(value) for name, value in settings.items() if name == "config")]
-    own = [_word(name, value) for name, value in settings.items() if name != "config"]
-    over = [_word(name, value) for name, value in study.settings.items()]
+    over, own = ([_word(*item) for item in some.items() if item[0] != "config"] for some in (study.settings, settings))
     return ["fit", *(f"--config={shipped(path)}" for path in configs), *over, *flags, *own]
 
 

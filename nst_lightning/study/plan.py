@@ -10,9 +10,9 @@ from typing import Any
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.shipped import shipped
 from nst_lightning.errors import UsageError
-from nst_lightning.pictures.sources import pictures_in
+from nst_lightning.pictures.sources import kind_of, pictures_in
 from nst_lightning.study.cells import Job
-from nst_lightning.study.grid import cells_of, kind_of, read_study, with_values, words_of
+from nst_lightning.study.grid import cells_of, read_study, with_values, words_of
 from nst_lightning.study.results import files_of, key_of
 
 # what the study itself decides for every cell

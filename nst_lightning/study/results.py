@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from nst_lightning.pictures.files import write_file
+from nst_lightning.pictures.sources import kind_of
+from nst_lightning.pictures.thumbnails import stamp
 from nst_lightning.study.cells import Outcome
-from nst_lightning.study.grid import kind_of
 from nst_lightning.training.initial import INITS
 
 RECORD = "cell.json"
@@ -40,15 +41,6 @@ def key_of(config: Mapping[str, Any], seconds: float | None) -> str:
     """What decides a cell's result, as one word: its config and seconds, and the content of the files that it names."""
     hashes = [_hash(name, *stamp(name)) for name in files_of(config)]
     return hashlib.sha256(json.dumps([FORMAT, config, hashes, seconds], sort_keys=True).encode()).hexdigest()
-
-
-def stamp(name: str) -> tuple[int, int]:
-    """When a file was changed and its size: another file under the same name has others."""
-    try:
-        status = Path(name).stat()
-    except (OSError, ValueError):
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=4096)

@@ -17,9 +17,8 @@ from PIL import Image
 
 from nst_lightning.study import page as module
 from nst_lightning.study.cells import Outcome
-from nst_lightning.study.page import page
+from nst_lightning.study.page import MEASURED, Results, page
 from nst_lightning.study.plan import Plan
-from nst_lightning.study.present import Results
 
 VOID = {"meta", "img", "input", "br", "link", "hr"}
 NODE = shutil.which("node")
@@ -291,7 +290,7 @@ def test_every_column_is_explained(three):
     pairs = {pair.all("dt")[0].text: pair.all("dd")[0].text for pair in root.all("dl", class_="pairs meanings")[0].children}
     assert list(pairs) == [head.text for head in heads][1:]
     assert all(len(meaning) > 10 for meaning in pairs.values())
-    for name in module.Results.table.__globals__["MEASURED"]:
+    for name in MEASURED:
         assert f'"{name}":' in SCRIPT.with_name("page.html").read_text(), f"{name} is not explained"
 
 

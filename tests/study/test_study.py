@@ -26,8 +26,8 @@ from nst_lightning.main import main
 from nst_lightning.study.cells import Outcome
 from nst_lightning.study.grid import StudyFile, cells_of, read_study
 from nst_lightning.study.options import parse
+from nst_lightning.study.page import Results
 from nst_lightning.study.plan import Plan
-from nst_lightning.study.present import Results
 
 STUDIES = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.yaml"))
 
