@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench sheet report report-quick slow soak clean
+.PHONY: demo test test-browser bench sheet report report-quick slow soak clean
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
@@ -19,7 +19,15 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist worksteal
+
+# The page of a study in Chromium, which is installed where that can be done; screenshots in logs/browser/.
+test-browser: $(INSTALLED)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		{ test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y chromium; } || \
+		{ echo "Chromium is needed, and only root can install it here: apt-get install chromium"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser tests/browser
 
 # Step times and memory against the bare network; table on the screen, numbers in logs/bench.json.
 bench: $(INSTALLED)
@@ -27,7 +35,7 @@ bench: $(INSTALLED)
 
 # Every picture of images/content in every style of images/style, at 256 px; a quarter of an hour on two cores, goes on if stopped.
 sheet: $(INSTALLED)
-	$(BIN)/python -m nst_lightning study --config configs/studies/gallery.yaml \
+	$(BIN)/python -m nst_lightning study gallery \
 		--rows 'images/style/*.jpg' --columns images/content/ --data.size 256 --output logs/sheet --engine processes
 
 # Every study of configs/studies on one page, logs/report/index.html; goes on if stopped.

@@ -16,6 +16,7 @@ from nst_lightning.cli import help as texts
 from nst_lightning.cli.early import check_words
 from nst_lightning.cli.words import expand
 from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError, nearest
+from nst_lightning.study.options import help_of
 
 SAMPLES = Path(__file__).parent / "pictures" / "samples"
 Command = Callable[[Sequence[str]], int]
@@ -37,6 +38,9 @@ def fit(words: Sequence[str]) -> int:
 
 def study(words: Sequence[str]) -> int:
     """A grid of pictures."""
+    if text := help_of(words):
+        print(text)
+        return 0
     from nst_lightning.study.command import study as command
 
     return command(words)

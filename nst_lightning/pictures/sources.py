@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any
 
 from nst_lightning.errors import BadArgument
@@ -26,7 +27,7 @@ def several(argument: str, source: Any) -> list[Any]:
         return []
     if isinstance(source, list | tuple):
         return [item for one in source for item in several(argument, one)]
-    if isinstance(source, str | os.PathLike) and os.path.isdir(expand(source)):  # noqa: PTH112 (Path.is_dir raises)
+    if isinstance(source, str | os.PathLike) and kind_of(source) == "folder":
         return pictures_in(source, argument)
     return [source]
 
@@ -77,3 +78,12 @@ def name_of(source: Any) -> str:
     ('a.jpg', '(bytes)')
     """
     return str(source) if isinstance(source, str | os.PathLike) else f"({type(source).__name__})"
+
+
+def kind_of(name: Any) -> str | None:
+    """``file`` or ``folder``, or None for anything else, such as words too long for a name."""
+    try:
+        mode = expand(name).stat().st_mode
+    except (OSError, ValueError, TypeError):
+        return None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else None

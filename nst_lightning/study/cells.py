@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -23,12 +24,13 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+import nst_lightning
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.errors import UsageError
 from nst_lightning.module import StyleTransfer
+from nst_lightning.objective.distances import distances
 from nst_lightning.objective.memory import peak_memory, reset_peak_memory
 from nst_lightning.pictures.write import write_image
-from nst_lightning.study.distances import distances
 from nst_lightning.training.initial import initial_image
 from nst_lightning.training.scales import Scale, schedule
 from nst_lightning.training.silence import silence
@@ -39,38 +41,25 @@ POINTS = 250  # of a loss curve, about
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to run a cell.
+    """What a worker needs to run a cell."""
 
-    Attributes:
-        config: the whole config of ``fit``.
-        files: the content of the files that the config names, by the name it uses; empty if the worker can read them.
-        seconds: time to fill with steps, or None: the config's own number of steps.
-        threads: threads for torch, or None: as it is.
-    """
-
-    config: dict[str, Any]
-    files: dict[str, bytes] = field(default_factory=dict)
-    seconds: float | None = None
-    threads: int | None = None
+    config: dict[str, Any]  # of ``fit``, whole
+    files: dict[str, bytes] = field(default_factory=dict)  # that it names, by that name; none if the worker can read them
+    seconds: float | None = None  # to fill with steps; None: the config's own number of steps
+    threads: int | None = None  # for torch; None: as it is
 
 
 @dataclass
 class Outcome:
-    """What a cell leaves.
+    """What a cell leaves."""
 
-    Attributes:
-        error: why it failed, or None.
-        files: ``result.png``, ``start.png`` and TensorBoard's event file, by name.
-        measured: final losses, PSNR, SSIM, distances, steps, seconds, peak memory in MiB.
-        curve: for some steps (step, seconds since the first, objective).
-        config: the config that was run, with the number of steps chosen for ``seconds``.
-    """
-
-    error: str | None = None
-    files: dict[str, bytes] = field(default_factory=dict)
-    measured: dict[str, float] = field(default_factory=dict)
-    curve: list[tuple[int, float, float]] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None  # why it failed
+    files: dict[str, bytes] = field(default_factory=dict)  # result.png, start.png, TensorBoard's events, by name
+    measured: dict[str, float] = field(default_factory=dict)  # final losses, PSNR, SSIM, distances, steps, seconds, memory
+    curve: list[tuple[int, float, float]] = field(default_factory=list)  # step, seconds since the first, objective
+    config: dict[str, Any] = field(default_factory=dict)  # that was run, with the number of steps chosen for ``seconds``
+    version: str = ""  # of nst_lightning
+    date: str = ""  # when it was done, local time
 
 
 class Curve(Callback):
@@ -84,23 +73,16 @@ class Curve(Callback):
         self._start = time.perf_counter()
         self._every = max(1, trainer.max_steps // POINTS)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
         step = trainer.global_step
         if step == 1 or step % self._every == 0 or step >= trainer.max_steps:
-            total = float(outputs["total"].detach())
-            self.points.append((step, time.perf_counter() - self._start, total))
             terms = ("total", "content", "style", "tv")
             self.losses = {name: float(outputs[name].detach()) for name in terms if name in outputs}
+            self.points.append((step, time.perf_counter() - self._start, self.losses["total"]))
 
 
 def run_cell(job: Job) -> Outcome:
-    """Run a cell; whatever goes wrong in it is its outcome.
-
-    Args:
-        job: see :class:`Job`.
-    """
+    """Run a cell; whatever goes wrong in it is its outcome."""
     threads = torch.get_num_threads()
     if job.threads is not None:
         torch.set_num_threads(job.threads)
@@ -159,27 +141,24 @@ def renamed(value: Any, names: dict[str, str]) -> Any:
 
 
 def _fit(config: dict[str, Any], folder: Path, seconds: float | None) -> Outcome:
-    run = folder / "run"
+    run, curve = folder / "run", Curve()
     if seconds is not None:
         config = config | {"trainer": config["trainer"] | {"max_steps": steps_for(seconds, config, folder)}}
-    logger = {
-        "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-        "init_args": {"save_dir": str(run), "name": "", "version": "", "default_hp_metric": False},
-    }
+    where = {"save_dir": str(run), "name": "", "version": "", "default_hp_metric": False}
+    logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": where}
     reset_peak_memory()
-    curve = Curve()
     command_line = _run(config, folder, logger, [curve])
     module, pair = command_line.model, command_line.datamodule
     assert isinstance(module, StyleTransfer)
     shape = (int(module.result.shape[2]), int(module.result.shape[3]))
-    measured = dict(curve.losses)
-    measured |= {name: float(value) for name, value in module.similarity().items()}
+    measured = curve.losses | {name: float(value) for name, value in module.similarity().items()}
     measured |= {"steps": float(command_line.trainer.global_step), "seconds": curve.points[-1][1]}
     measured["peak_memory_mib"] = peak_memory() / 2**20
     measured |= distances(module.result, pair.content_image, pair.styles[0].image if pair.styles else None)
     write_image(initial_image(module.init, pair, shape), run / "start.png")
     files = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file() and path.suffix != ".yaml"}
-    return Outcome(files=files, measured=measured, curve=curve.points, config=config)
+    date = datetime.now().astimezone().isoformat(" ", "seconds")
+    return Outcome(None, files, measured, curve.points, config, nst_lightning.__version__, date)
 
 
 def _run(config: dict[str, Any], folder: Path, logger: Any, callbacks: list[Callback]) -> NSTCommandLine:
@@ -190,16 +169,7 @@ def _run(config: dict[str, Any], folder: Path, logger: Any, callbacks: list[Call
 
 
 def steps_for(seconds: float, config: dict[str, Any], folder: Path) -> int:
-    """How many steps fill a time: some are timed at every scale.
-
-    Args:
-        seconds: of the whole run, above 0.
-        config: of the run.
-        folder: for what the timed run writes.
-
-    Returns:
-        1 or more.
-    """
+    """How many steps, 1 or more, fill a time: some are timed at every scale, in a run that writes to ``folder``."""
     data, given = config["data"], config["model"]["scales"]
     scales: Any = given if isinstance(given, str) else [Scale(**scale) for scale in given]
     many = 100_000  # for the share of each scale

@@ -1,299 +1,254 @@
-"""Contact sheets: many pictures in one, labelled at the edges, readable at any number of cells."""
+"""What matplotlib draws: contact sheets, many pictures in one with labels at the edges, and loss curves for a page."""
 
 from __future__ import annotations
 
+import io
+import logging
+import math
 import re
-import unicodedata
-from bisect import bisect_right
-from collections.abc import Sequence
+import textwrap
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageOps
 
-INK, MUTED, PAPER = (28, 28, 30), (88, 88, 92), (255, 255, 255)
-ERROR_INK, ERROR_EDGE, ERROR_PAPER = (122, 38, 32), (214, 170, 165), (251, 240, 238)
-SMALLEST_CELL = 64  # pixels; below that a picture says nothing
-SMALLEST_TEXT = 14  # pixels from ascender to descender
-AMPLIFICATION = 8
-SPELLED = {"×": "x", "→": "->", "≥": ">=", "≤": "<=", "±": "+-", "α": "alpha", "β": "beta", "γ": "gamma", "λ": "lambda"}
-SPELLINGS = str.maketrans(SPELLED | dict.fromkeys("‐‑‒–—−", "-"))
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Panel = Image.Image | str  # a picture, or the message of a cell that failed
-Grid = Sequence[Sequence[Sequence[tuple[str, Panel]]]]
+from nst_lightning.wording import digits
+
+INK, MUTED, ERROR_INK, ERROR_EDGE, ERROR_PAPER = "#1c1c1e", "#58585c", "#7a2620", "#d6aaa5", "#fbf0ee"
+SMALLEST = 128  # pixels of the largest cell; below that every pixel becomes a square of several
+SHRUNK = 64  # pixels to which a cell shrinks at most, where a sheet would be too large
+COLORS = ("#2f72d6", "#d2551f", "#239a58", "#a04fc4", "#bd8500", "#d43d79", "#1796a8", "#8a6d58", "#7f8c1c", "#7d8591")
+DASHES = ("", "7 3", "2 3", "10 3 2 3", "4 4", "12 5")  # with the colours: 60 curves that differ
+SVG = "{http://www.w3.org/2000/svg}"
+LOCK = threading.RLock()  # matplotlib's settings are those of the whole process
 
 
 @dataclass(frozen=True)
-class Label:
-    """What stands at an edge of the sheet: a few words or "", and an input picture."""
+class Panel:
+    """What stands in a sheet: a picture, an error in its place, or only a text; ``kind`` is ``result`` and so on."""
 
-    text: str
+    text: str = ""
     picture: Image.Image | None = None
+    error: str | None = None
+    kind: str = ""
 
 
-def contact_sheet(
-    cells: Grid,
-    rows: Sequence[Label],
-    columns: Sequence[Label],
-    title: str = "",
-    inputs: Sequence[Label] = (),
-    cell: int = 256,
-    limit: int = 8192,
-) -> Image.Image:
-    """Pictures in rows and columns, on white.
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures side by side in ``cells[row][column]``, a label for every row and column, inputs common to all cells."""
+
+    cells: Sequence[Sequence[Sequence[Panel]]]
+    rows: Sequence[Panel]
+    columns: Sequence[Panel]
+    title: str = ""
+    inputs: Sequence[Panel] = ()
+
+
+def contact_sheet(sheet: Sheet, limit: int = 8192) -> Image.Image:
+    """A sheet as one RGB picture, on white.
+
+    Every picture of a cell has its own pixels, neither blurred nor shrunk. Small ones are enlarged, all by the same whole
+    factor, so that the largest has 128 pixels or more. Only where the longest side of the sheet would be above ``limit``
+    pixels they shrink together, to 64 at least. Input pictures at the edges are a little smaller than the cells.
+    """
+    made = [panel.picture for row in sheet.cells for cell in row for panel in cell if panel.picture]
+    largest = max((max(picture.size) for picture in made), default=256)
+    scale = float(max(1, math.ceil(SMALLEST / largest)))
+    with plain_matplotlib():
+        while max((drawn := _draw(sheet, scale, round(scale * largest))).size) > limit and scale * largest > SHRUNK:
+            scale = max(SHRUNK / largest, scale * 0.99 * limit / max(drawn.size))  # text does not shrink with the pictures
+    return drawn
+
+
+@contextmanager
+def plain_matplotlib() -> Iterator[None]:
+    """Inside, matplotlib has its own settings, not those of a person's file, and is silent; one thread at a time."""
+    from matplotlib import style
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    with LOCK, style.context("default"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of characters that no font has
+        yield
+
+
+@lru_cache(maxsize=8192)
+def width_of(line: str, size: int) -> float:
+    """Of a line of text of some pixels' size, in pixels."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
+
+    return float(RendererAgg(1, 1, 72).get_text_width_height_descent(line, FontProperties(size=size), False)[0])
+
+
+def wrap(text: str, size: int, width: float, lines: int | None = None) -> str:
+    """Text in lines of at most ``width`` pixels; what is more than ``lines`` ends in an ellipsis."""
+    for letters in range(min(len(text), round(4 * width / size)), 0, -1):
+        found = textwrap.wrap(text, letters, max_lines=lines, placeholder="…")
+        if all(width_of(line, size) <= width for line in found):
+            return "\n".join(found)
+    return ""
+
+
+def _draw(sheet: Sheet, scale: float, side: int) -> Image.Image:
+    """A sheet whose cells are ``scale`` times as large as they are, the largest of them ``side`` pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.patches import Rectangle
+
+    # a table: in its first column the labels of the rows, above the cells the inputs and the labels of the columns
+    counts = [max([1, *(len(row[c]) for row in sheet.cells if c < len(row))]) for c in range(len(sheet.columns))]
+    starts = list(accumulate([1, *counts]))
+    across = max(1, starts[-1] - 1)
+    head = -(-len(sheet.inputs) // across)
+    items = [("input", n // across, 1 + n % across, 1, panel) for n, panel in enumerate(sheet.inputs)]
+    items += [("column", head, start, n, p) for start, n, p in zip(starts, counts, sheet.columns, strict=False)]
+    for line, (label, row) in enumerate(zip(sheet.rows, sheet.cells, strict=True), start=head + 1):
+        items.append(("row", line, 0, 1, label))
+        for start, cell in zip(starts, row, strict=False):
+            items += [("cell", line, start + k, 1, panel) for k, panel in enumerate(cell)]
+
+    # a column is as wide as its widest picture, a line as high as its highest: grids of one shape waste nothing
+    shown = {}
+    edge = max(min(side, SHRUNK), round(0.72 * side))
+    widths, heights = [1] + [0] * across, [1] * (head + 1 + len(sheet.rows))
+    for n, (role, line, column, count, panel) in enumerate(items):
+        if panel.picture:
+            factor = scale if role == "cell" else min(1.0, edge / max(panel.picture.size))
+            width, height = (max(1, round(factor * length)) for length in panel.picture.size)
+            method = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
+            shown[n] = panel.picture.resize((width, height), method)
+            heights[line], widths[column] = max(heights[line], height), max(widths[column], -(-width // count))
+        elif panel.error:
+            heights[line] = max(heights[line], side * 3 // 4)
+    widths[1:] = [max(width or side, SHRUNK) for width in widths[1:]]
+
+    # large sheets are looked at from afar: their text grows with them, as far as the cells have room for it
+    words = round(max(15.0, min(sum(widths) / 90, side / 12)))
+    small, large, gap, space = max(14, round(0.88 * words)), round(1.45 * words), max(8, side // 20), 5
+    pads = ConstrainedLayoutEngine(w_pad=gap / 144, h_pad=gap / 144, wspace=0, hspace=0)
+    figure = Figure(dpi=72, layout=pads)  # 72: a point is a pixel
+    canvas = FigureCanvasAgg(figure)
+    common: dict[str, Any] = {"parse_math": False, "linespacing": 1.25}
+    title = wrap(sheet.title, large, max(360, sum(widths)))
+    figure.suptitle(title, x=0.01, ha="left", size=large, color=INK, **common)
+    grid = figure.add_gridspec(len(heights), len(widths), width_ratios=widths, height_ratios=heights)
+    axes = []
+    for n, (role, line, column, count, panel) in enumerate(items):
+        axes.append(spot := figure.add_subplot(grid[line, column : column + count]))
+        spot.axis("off")
+        high, wide = heights[line], sum(widths[column : column + count])
+        size, ink = (words, INK) if role in ("row", "column") else (small, MUTED)
+        x, y, across_, down, style = 0.5, -space / high, "center", "top", common | {"transform": spot.transAxes}
+        if role == "row":
+            x, y, across_, down = 1 - (shown[n].width + gap if n in shown else gap) / wide, 0.5, "right", "center"
+            wide = round(max(96, min(0.75 * side, 15 * words)))
+        elif role == "column":
+            y, down = 1 + space / high, "bottom"
+        elif role == "cell" and n in shown:
+            y += (1 - shown[n].height / high) / 2
+        spot.text(x, y, wrap(panel.text, size, wide), ha=across_, va=down, size=size, color=ink, **style)
+        if panel.error:
+            paper = Rectangle((0, 0), 1, 1, fc=ERROR_PAPER, ec=ERROR_EDGE, transform=spot.transAxes, clip_on=False)
+            spot.add_patch(paper)
+            said = wrap(panel.error, small, wide - 20, max(1, round((high - 20) / small / 1.3)))
+            spot.text(10 / wide, 1 - 10 / high, said, ha="left", va="top", size=small, color=ERROR_INK, **style)
+
+    total_width, total_height = float(sum(widths)), float(sum(heights))
+    for _ in range(3):  # to the size in which the pictures have their own: what stands around them does not grow
+        figure.set_size_inches(total_width / 72, total_height / 72)
+        figure.draw_without_rendering()
+        total_width += sum(widths) * (1 - axes[-1].bbox.width / widths[items[-1][2]])
+        total_height += sum(heights) * (1 - axes[-1].bbox.height / heights[-1])
+    canvas.draw()
+    result = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    for n, picture in shown.items():
+        box, role = axes[n].bbox, items[n][0]
+        x = box.x1 - picture.width if role == "row" else (box.x0 + box.x1 - picture.width) / 2
+        y = box.y0 if role in ("input", "column") else (box.y0 + box.y1 - picture.height) / 2
+        result.paste(picture, (round(x), round(result.height - y - picture.height)))
+    return ImageOps.expand(result, 20, "white")
+
+
+def stroke(number: int) -> dict[str, str]:
+    """The look of a curve, as attributes of SVG.
+
+    >>> stroke(1), stroke(11)
+    ({'stroke': '#d2551f'}, {'stroke': '#d2551f', 'stroke-dasharray': '7 3'})
+    """
+    dash = DASHES[number // len(COLORS) % len(DASHES)]
+    return {"stroke": COLORS[number % len(COLORS)]} | ({"stroke-dasharray": dash} if dash else {})
+
+
+def plottable(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points with a gap for each that a logarithmic axis cannot show; none if there is nothing to draw."""
+    shown = [(x, y if math.isfinite(y) and 1e-300 < y < 1e300 else math.nan) for x, y in points]
+    return shown if any(y > 0 for _, y in shown) else []
+
+
+def chart(curves: Mapping[int, tuple[str, Sequence[tuple[float, float]]]], unit: str) -> str:
+    """An ``svg`` element with the curves over steps or seconds, on a logarithmic scale.
 
     Args:
-        cells: ``cells[row][column]``: captions and pictures side by side. A string in place of a picture is the message of
-            a cell that failed. Rows may be shorter than others, cells may be empty.
-        rows, columns: labels at the left and the top edge, one for each row or column, or none at all.
-        title, inputs: a line above everything, and the pictures common to all cells, in a strip below it.
-        cell: longest side of a picture, pixels. Pictures keep their shape and are enlarged twice at most.
-        limit: longest side of the sheet, pixels. Where needed the pictures shrink, down to 64 pixels; a sheet that is too
-            large even then stays so.
-
-    Returns:
-        The sheet, RGB.
-
-    Raises:
-        ValueError: if the labels given are not as many as the rows or the columns.
+        curves: label and points of each, by number; with :func:`plottable` points. ``data-curve`` has the number.
+        unit: ``seconds`` or ``steps``, of the horizontal axis.
     """
-    across = max((len(row) for row in cells), default=0)
-    for name, labels, count in (("rows", rows, len(cells)), ("columns", columns, across)):
-        if labels and len(labels) != count:
-            raise ValueError(f"{len(labels)} labels for {count} {name}")
-    best = _Layout(cells, rows, columns, title, inputs, cell)
-    if max(best.size) > limit and cell > SMALLEST_CELL:
-        sides = range(SMALLEST_CELL, cell)
-        fitting = bisect_right(sides, limit, key=lambda side: max(_Layout(cells, rows, columns, title, inputs, side).size))
-        best = _Layout(cells, rows, columns, title, inputs, sides[max(0, fitting - 1)])
-    return best.draw()
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator
+
+    with plain_matplotlib():
+        rcParams.update({"svg.fonttype": "none", "font.size": 12})
+        figure = Figure(figsize=(10, 4.7), layout="constrained", facecolor="none")
+        axes = figure.add_subplot(facecolor="none", xlabel=unit, yscale="log")
+        for number, (_, points) in curves.items():
+            axes.plot(*zip(*points, strict=True), clip_on=False, gid=f"curve-{number}")
+        axes.set_xlim(0, None)
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1,) if high > 1000 * low else (1, 2, 5), numticks=9))
+        if high < 5 * low:
+            axes.yaxis.set_major_locator(AutoLocator())
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: digits(value, 7)))
+        axes.tick_params(which="both", length=0)
+        axes.minorticks_off()
+        axes.grid(axis="y", gid="grid", clip_on=False)
+        for name, spine in axes.spines.items():
+            spine.set(visible=name in ("left", "bottom"), gid="axis")
+        file = io.StringIO()
+        figure.savefig(file, format="svg")
+    return _for_page(file.getvalue(), {f"curve-{number}": (number, label) for number, (label, _) in curves.items()})
 
 
-def difference(first: Image.Image, second: Image.Image) -> tuple[Image.Image, float]:
-    """Where two pictures differ, and by how much.
-
-    Args:
-        first, second: pictures of one size.
-
-    Returns:
-        The absolute difference of every channel, times 8 and clipped at 255, black where they are equal: a difference of
-        3 levels, which nobody sees, becomes a dark 24, one of 32 is as bright as can be. And its mean before that, in
-        levels of 255.
-
-    Raises:
-        ValueError: if their sizes differ.
-    """
-    if first.size != second.size:
-        raise ValueError("pictures of {} x {} and {} x {} pixels cannot be compared".format(*first.size, *second.size))
-    levels = np.abs(np.asarray(flatten(first), np.int16) - np.asarray(flatten(second), np.int16))
-    return Image.fromarray((levels * AMPLIFICATION).clip(0, 255).astype(np.uint8)), float(levels.mean())
-
-
-def flatten(picture: Image.Image) -> Image.Image:
-    """A picture as RGB, on white where it is transparent."""
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, PAPER), layer).convert("RGB")
-
-
-def fit(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Width and height that fill a square box, in the same shape, enlarged twice at most.
-
-    >>> fit((600, 400), 256), fit((32, 64), 256), fit((5000, 1), 100)
-    ((256, 171), (64, 128), (100, 1))
-    """
-    scale = min(side / max(size), 2.0)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-@lru_cache
-def font_of(size: int) -> Font:
-    return ImageFont.load_default(size=size)
-
-
-@lru_cache(maxsize=4096)
-def spell(text: str) -> str:
-    """Text in the characters that Pillow's font has; others become what is nearest, or a question mark."""
-    font = font_of(32)
-    missing = bytes(font.getmask("\U0010fffd"))
-    out = []
-    for char in text.translate(SPELLINGS):
-        if char.isspace() or bytes(font.getmask(char)) != missing:
-            out.append(char)
-        else:
-            plain = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
-            out.append(plain or ("" if unicodedata.combining(char) else "?"))
-    return "".join(out)
-
-
-def shorten(text: str, font: Font, width: float, at_end: bool = False) -> str:
-    """The text, or as much of it as ``width`` pixels hold, with an ellipsis in its middle or at its end."""
-    if font.getlength(text) <= width:
-        return text
-    for kept in range(len(text) - 1, 0, -1):
-        head = kept if at_end else (kept + 1) // 2
-        short = text[:head].rstrip() + "…" + text[len(text) - kept + head :].lstrip()
-        if font.getlength(short) <= width:
-            return short
-    return "…"
-
-
-def wrap(text: str, font: Font, width: float, lines: int, at_end: bool = False) -> list[str]:
-    """Lines of at most ``width`` pixels, ``lines`` of them at most.
-
-    A line breaks at spaces, and after one of ``= / _ ,`` in words that are wider than a line. What is left over is
-    shortened in the middle, because labels often differ in their last word, or at its end.
-    """
-    done: list[str] = []
-    for paragraph in spell(text).splitlines():
-        line = ""
-        for word in paragraph.split():
-            pieces = [word] if font.getlength(word) <= width else re.findall(r"[^=/_,]*[=/_,]+|[^=/_,]+", word)
-            glue = " " if line else ""
-            for piece in pieces:
-                if line and font.getlength(line + glue + piece) > width:
-                    done.append(line)
-                    line = piece
-                else:
-                    line += glue + piece
-                glue = ""
-        done += [line] if line else []
-    if len(done) > lines:
-        done = [*done[: lines - 1], " ".join(done[lines - 1 :])[:400]]
-    return [shorten(line, font, width, at_end) for line in done]
-
-
-def leading(size: int) -> int:
-    """Height of a line of text, pixels."""
-    return round(1.3 * size)
-
-
-class _Layout:
-    """Where everything stands when the longest side of a picture has ``cell`` pixels."""
-
-    def __init__(
-        self, cells: Grid, rows: Sequence[Label], columns: Sequence[Label], title: str, inputs: Sequence[Label], cell: int
-    ) -> None:
-        self.cells, self.rows, self.columns = cells, rows, columns
-        self.parts = {
-            (r, c, k): part for r, row in enumerate(cells) for c, parts in enumerate(row) for k, part in enumerate(parts)
-        }
-        self.fitted = {at: fit(panel.size, cell) for at, (_, panel) in self.parts.items() if not isinstance(panel, str)}
-        usual = [max((size[axis] for size in self.fitted.values()), default=cell * (4 - axis) // 4) for axis in (0, 1)]
-        self.gap = max(8, cell // 20)
-        between = self.gap * (2 if any(k for _, _, k in self.parts) else 1)  # cells of several pictures stand apart
-
-        # a column is as wide as its widest picture, a row as high as its highest: grids of one shape waste nothing
-        self.slots: list[list[int]] = []
-        for c in range(max((len(row) for row in cells), default=0)):
-            count = max([len(row[c]) for row in cells if c < len(row)] + [1])
-            widths = [[size[0] for at, size in self.fitted.items() if at[1:] == (c, k)] for k in range(count)]
-            self.slots.append([max(SMALLEST_CELL, max(found, default=usual[0])) for found in widths])
-        self.widths = [sum(slots) + self.gap * (len(slots) - 1) for slots in self.slots]
-        grid = sum(self.widths) + between * max(0, len(self.widths) - 1)
-
-        # large sheets are looked at from afar: their text grows with them, as far as the cells have room for it
-        self.text = round(min(max(grid / 90, SMALLEST_TEXT + 1), max(cell / 10, SMALLEST_TEXT + 1)))
-        self.small, self.large = max(SMALLEST_TEXT, round(0.88 * self.text)), round(1.45 * self.text)
-        font, small, large = font_of(self.text), font_of(self.small), font_of(self.large)
-        self.captions = {at: wrap(part[0], small, self.slots[at[1]][at[2]], 3) for at, part in self.parts.items()}
-        self.heights, captions = [], []
-        for r in range(len(cells)):
-            high = max((size[1] for at, size in self.fitted.items() if at[0] == r), default=usual[1])
-            failed = any(at[0] == r and isinstance(part[1], str) for at, part in self.parts.items())
-            self.heights.append(max(high, SMALLEST_CELL if failed else 1))
-            count = max((len(lines) for at, lines in self.captions.items() if at[0] == r), default=0)
-            captions.append(count * leading(self.small) + (4 if count else 0))
-
-        self.edge = max(min(cell, SMALLEST_CELL), round(0.72 * cell))  # longer side of the pictures at the edges
-        room = max(96, min(0.75 * cell, 15 * self.text))
-        self.row_texts = [
-            wrap(label.text, font, room, max(2, self.heights[r] // leading(self.text))) for r, label in enumerate(rows)
-        ]
-        self.row_width = round(max((font.getlength(line) for lines in self.row_texts for line in lines), default=0))
-        row_pictures = max((fit(label.picture.size, self.edge)[0] for label in rows if label.picture), default=0)
-        left = sum(width + self.gap for width in (self.row_width, row_pictures) if width)
-        self.column_texts = [wrap(label.text, font, self.widths[c], 4) for c, label in enumerate(columns)]
-        self.column_text = max(map(len, self.column_texts), default=0) * leading(self.text)
-        column_pictures = max((fit(label.picture.size, self.edge)[1] for label in columns if label.picture), default=0)
-        above = self.column_text + (column_pictures + self.gap if column_pictures else 0)
-
-        self.strip: list[tuple[int, int, int, Label, list[str]]] = []  # x, y, width of the slot, label, its lines
-        self.strip_height = max((fit(label.picture.size, self.edge)[1] for label in inputs if label.picture), default=0)
-        x = y = strip_bottom = strip_width = 0
-        for label in inputs:
-            across = fit(label.picture.size, self.edge)[0] if label.picture else 0
-            slot = max(across, SMALLEST_CELL, min(round(small.getlength(spell(label.text))) + 1, self.edge))
-            lines = wrap(label.text, small, slot, 3)
-            if x and x + slot > max(left + grid, 4 * self.edge):
-                x, y = 0, strip_bottom + self.gap
-            self.strip.append((x, y, slot, label, lines))
-            strip_bottom = max(strip_bottom, y + self.strip_height + len(lines) * leading(self.small) + 4)
-            strip_width = max(strip_width, x + slot)
-            x += slot + 2 * self.gap
-
-        self.margin = max(20, round(1.2 * self.text))
-        inner = round(max(left + grid, strip_width, min(large.getlength(spell(title)) + 1, max(360, 1.5 * cell))))
-        self.title = wrap(title, large, inner, 3)
-        self.strip_top = self.margin + len(self.title) * leading(self.large) + (self.gap if self.title else 0)
-        self.columns_top = self.strip_top + (strip_bottom + 2 * self.gap if inputs else 0)
-        self.left = self.margin + left + (self.gap // 2 if left else 0)
-        self.top = self.columns_top + (above + self.gap * 3 // 4 if above else 0)
-        self.x = [self.left + sum(self.widths[:c]) + c * between for c in range(len(self.widths))]
-        self.y = [self.top + sum(self.heights[:r]) + sum(captions[:r]) + r * between for r in range(len(cells))]
-        bottom = self.y[-1] + self.heights[-1] + captions[-1] if cells else self.top
-        self.size = (max(self.left + grid, self.margin + inner) + self.margin, bottom + self.margin)
-
-    def draw(self) -> Image.Image:
-        self.sheet = Image.new("RGB", self.size, PAPER)
-        self.pen = ImageDraw.Draw(self.sheet)
-        self._lines(self.title, self.margin, self.margin, self.large, INK, "l")
-        for x, y, slot, label, lines in self.strip:
-            bottom = self.strip_top + y + self.strip_height
-            self._input(label, self.margin + x + slot / 2, bottom, 0.5, 1)
-            self._lines(lines, self.margin + x + slot / 2, bottom + 4, self.small, MUTED, "m")
-        for c, label in enumerate(self.columns):
-            middle, lines = self.x[c] + self.widths[c] / 2, self.column_texts[c]
-            y = self.columns_top + self.column_text - len(lines) * leading(self.text)
-            self._lines(lines, middle, y, self.text, INK, "m")
-            self._input(label, middle, self.top - self.gap * 3 // 2, 0.5, 1)
-        for r, label in enumerate(self.rows):
-            middle, lines = self.y[r] + self.heights[r] / 2, self.row_texts[r]
-            above = len(lines) * leading(self.text) / 2
-            self._lines(lines, self.margin + self.row_width, middle - above, self.text, INK, "r")
-            self._input(label, self.left - self.gap * 3 // 2, middle, 1, 0.5)
-        for at in self.parts:
-            self._panel(*at)
-        return self.sheet
-
-    def _panel(self, r: int, c: int, k: int) -> None:
-        slot, room, panel = self.slots[c][k], self.heights[r], self.parts[r, c, k][1]
-        x, y = self.x[c] + sum(self.slots[c][:k]) + k * self.gap, self.y[r]
-        if isinstance(panel, str):
-            slot = self.widths[c] if len(self.cells[r][c]) == 1 else slot
-            self.pen.rectangle((x, y, x + slot - 1, y + room - 1), fill=ERROR_PAPER, outline=ERROR_EDGE)
-            inset = min(10, slot // 12)
-            count = max(1, (room - 2 * inset) // leading(self.small))
-            lines = wrap(panel, font_of(self.small), slot - 2 * inset, count, at_end=True)
-            self._lines(lines, x + inset, y + inset, self.small, ERROR_INK, "l")
-            bottom = y + room
-        else:
-            width, height = self.fitted[r, c, k]
-            bottom = y + (room + height) // 2
-            self._paste(panel, (width, height), x + (slot - width) // 2, bottom - height)
-        self._lines(self.captions[r, c, k], x + slot / 2, bottom + 4, self.small, MUTED, "m")
-
-    def _input(self, label: Label, x: float, y: float, across: float, down: float) -> None:
-        """Paste an input picture, the point at these shares of its width and height on ``x`` and ``y``."""
-        if label.picture:
-            width, height = fit(label.picture.size, self.edge)
-            self._paste(label.picture, (width, height), round(x - across * width), round(y - down * height))
-
-    def _paste(self, picture: Image.Image, size: tuple[int, int], x: int, y: int) -> None:
-        self.sheet.paste(flatten(picture).resize(size, Image.Resampling.LANCZOS), (x, y))
-
-    def _lines(self, lines: Sequence[str], x: float, y: float, size: int, ink: tuple[int, int, int], align: str) -> None:
-        for number, line in enumerate(lines):
-            self.pen.text((round(x), round(y) + number * leading(size)), line, ink, font_of(size), anchor=align + "a")
+def _for_page(svg: str, curves: Mapping[str, tuple[int, str]]) -> str:
+    """The drawing as an element of a page that forbids styles in attributes: with classes, and as small as can be."""
+    root = ElementTree.fromstring(svg)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": f"Loss of {len(curves)} runs"}
+    for element in list(root.iter()):
+        element.tag = element.tag.removeprefix(SVG)
+        element.text, element.tail = (element.text or "").strip(), None
+        for child in list(element):
+            if child.tag in (f"{SVG}metadata", f"{SVG}defs"):
+                element.remove(child)
+        anchor = re.search(r"text-anchor: (\w+)", element.attrib.pop("style", ""))
+        if anchor:
+            element.attrib["text-anchor"] = anchor.group(1)
+        if "d" in element.attrib:  # a point alone is a line of no length, with round ends a dot
+            d = re.sub(r"\.(\d)\d*", r".\1", " ".join(element.attrib["d"].split()))
+            element.attrib["d"] = re.sub(r"(M [\d.]+ [\d.]+)(?= M|$)", r"\1 h0", d)
+        name = element.attrib.pop("id", "")
+        if name in curves:
+            number, label = curves[name]
+            element.attrib |= {"class": "curve", "data-curve": str(number)} | stroke(number)
+            ElementTree.SubElement(element, "title").text = label
+        elif name in ("grid", "axis"):
+            element.attrib["class"] = name
+    return ElementTree.tostring(root, encoding="unicode")

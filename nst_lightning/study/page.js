@@ -8,63 +8,97 @@ let shown = 0;
 
 function showCell(number) {
   shown = (number + thumbs.length) % thumbs.length;
-  const thumb = thumbs[shown];
-  const image = thumb.querySelector("img");
-  const other = thumb.dataset.before && document.getElementById(thumb.dataset.before);
-  part("label").textContent = thumb.querySelector(".label").textContent;
+  const { label, config, command } = thumbs[shown].dataset;
+  const image = thumbs[shown].querySelector("img");
+  part("label").textContent = label;
   part("count").textContent = `${shown + 1} of ${thumbs.length}`;
   part("stage").hidden = !image;
-  part("compare").hidden = part("before").hidden = !other;
-  part("stage").classList.toggle("both", Boolean(other));
+  part("made").hidden = !command;
+  part("command").textContent = command;
+  part("config").href = config;
+  part("copy").textContent = "copy";
   part("error").hidden = Boolean(image);
-  part("error").textContent = image ? "" : thumb.querySelector(".error").textContent;
+  part("error").textContent = image ? "" : thumbs[shown].querySelector(".error").textContent;
   if (image) {
-    const [width, height] = ["width", "height"].map((name) => Number(image.getAttribute(name)));
-    part("after").src = image.src;
+    const [width, height] = [image.naturalWidth || image.width, image.naturalHeight || image.height];
+    part("picture").src = image.src;
     part("stage").style.aspectRatio = `${width} / ${height}`;
-    part("stage").style.width = `min(100%, ${(68 * width) / height}vh, ${2 * width}px)`;
+    part("stage").style.width = `min(100%, ${(62 * width) / height}vh, ${Math.max(2 * width, 480)}px)`;
   }
-  if (other) part("before").src = other.src;
-  showSettings(thumb);
+  showChoices();
+  showSettings();
+}
+
+// What the picture can be compared with: what it was made from, and every other cell. The choice stays from cell to cell.
+function showChoices() {
+  const before = part("choice").value;
+  const { before: id, beforeName } = thumbs[shown].dataset;
+  const others = thumbs.map((thumb, number) => [String(number), thumb.dataset.label, thumb.querySelector("img")]);
+  const choices = [...(id ? [["before", beforeName, true]] : []), ...others.filter(([, , image], number) => image && number !== shown)];
+  part("choice").replaceChildren(...choices.map(([value, name]) => new Option(name, value)));
+  if (choices.some(([value]) => value === before)) part("choice").value = before;
+  compare();
+}
+
+function compare() {
+  const choice = part("choice").value;
+  const other = choice === "before" ? document.getElementById(thumbs[shown].dataset.before) : thumbs[Number(choice)]?.querySelector("img");
+  const both = Boolean(choice && other && !part("stage").hidden);
+  for (const name of ["other", "range", "left", "right", "line"]) part(name).hidden = !both;
+  if (both) {
+    part("other").src = other.src;
+    part("left").textContent = part("choice").selectedOptions[0].textContent;
+    part("right").textContent = thumbs[shown].dataset.label;
+    part("other").alt = part("left").textContent;
+  }
   slide(part("range").value);
 }
 
-function showSettings(thumb) {
-  const section = thumb.closest("section");
-  const row = [...section.querySelectorAll("tbody tr")].find((tr) => tr.dataset.cell === thumb.dataset.cell);
-  const names = [...section.querySelectorAll("thead th")].map((th) => th.textContent);
+// Left of the line is the other picture, right of it the cell's own; each has its name on its own side.
+function slide(percent) {
+  part("range").value = percent;
+  part("other").style.clipPath = `inset(0 ${100 - percent}% 0 0)`;
+  part("line").style.left = `${percent}%`;
+  part("left").style.width = part("right").style.left = `${percent}%`;
+  part("left").style.visibility = percent < 5 ? "hidden" : "visible";
+  part("right").style.visibility = percent > 95 ? "hidden" : "visible";
+  part("range").setAttribute("aria-label", `share of ${part("left").textContent}, from the left, in percent`);
+}
+
+function showSettings() {
+  const section = thumbs[shown].closest("section");
+  const row = [...section.querySelectorAll("tbody tr")].find((tr) => tr.dataset.cell === thumbs[shown].dataset.cell);
+  const heads = [...section.querySelectorAll(".table thead th")];
   part("settings").replaceChildren(
-    ...[...row.cells].slice(1).flatMap((cell, number) => {
-      if (cell.classList.contains("empty") || cell.classList.contains("long")) return [];
+    ...[...row.cells].flatMap((cell, number) => {
+      if (number === 0 || cell.classList.contains("empty") || cell.classList.contains("long")) return [];
       const pair = document.createElement("div");
       pair.append(document.createElement("dt"), document.createElement("dd"));
-      pair.firstChild.textContent = names[number + 1];
+      pair.title = heads[number].title;
+      pair.firstChild.textContent = heads[number].textContent;
       pair.lastChild.textContent = cell.textContent;
       return [pair];
     }),
   );
 }
 
-function slide(percent) {
-  const both = !part("compare").hidden;
-  part("range").value = percent;
-  part("before").style.clipPath = `inset(0 ${100 - percent}% 0 0)`;
-  part("line").style.left = `${percent}%`;
-  part("line").hidden = !both || Number(percent) <= 0 || Number(percent) >= 100;
-}
-
 function openViewer(list, number) {
   thumbs = list;
+  part("choice").replaceChildren();
   part("range").value = 0;
   showCell(number);
   viewer.showModal();
 }
 
-function drag(event) {
-  if (part("compare").hidden || (event.type === "pointermove" && !event.buttons)) return;
-  const box = part("stage").getBoundingClientRect();
-  if (event.type === "pointerdown") part("stage").setPointerCapture(event.pointerId);
-  slide(Math.round(Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * 100));
+async function copyCommand() {
+  const text = part("command").textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    getSelection().selectAllChildren(part("command")); // where the clipboard is closed to pages
+    document.execCommand("copy");
+  }
+  part("copy").textContent = "copied";
 }
 
 // Empty cells come last in both directions, numbers before words.
@@ -81,15 +115,17 @@ function valueOf(cell) {
   return cell.dataset.number === undefined ? cell.textContent : Number(cell.dataset.number);
 }
 
+// Up, down, and as it was at first.
 function sortTable(header) {
   const table = header.closest("table");
-  const direction = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+  const next = { ascending: "descending", descending: null }[header.getAttribute("aria-sort")];
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-  header.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
-  const column = header.cellIndex;
-  const rows = [...table.tBodies[0].rows].map((row) => [valueOf(row.cells[column]), row]);
-  rows.sort((one, other) => order(one[0], other[0], direction));
-  table.tBodies[0].append(...rows.map(([, row]) => row));
+  const sort = next === undefined ? "ascending" : next;
+  if (sort) header.setAttribute("aria-sort", sort);
+  const rows = [...table.tBodies[0].rows].sort((one, other) => one.dataset.cell - other.dataset.cell);
+  const value = (row) => valueOf(row.cells[header.cellIndex]);
+  if (sort) rows.sort((one, other) => order(value(one), value(other), sort === "ascending" ? 1 : -1));
+  table.tBodies[0].append(...rows);
 }
 
 function highlight(plot, number) {
@@ -100,12 +136,17 @@ function highlight(plot, number) {
 }
 
 for (const section of document.querySelectorAll("section")) {
-  const list = [...section.querySelectorAll(".thumbs button")];
+  const list = [...section.querySelectorAll("button[data-cell]")];
   list.forEach((thumb, number) => thumb.addEventListener("click", () => openViewer(list, number)));
+  for (const curve of section.querySelectorAll(".curve")) {
+    const hit = curve.querySelector("path").cloneNode(); // easier to meet than a thin line
+    hit.classList.add("hit");
+    curve.append(hit);
+  }
   for (const item of section.querySelectorAll("[data-curve]")) {
     item.addEventListener("click", () => openViewer(list, Number(item.dataset.curve)));
   }
-  for (const header of section.querySelectorAll("thead th")) {
+  for (const header of section.querySelectorAll(".table thead th")) {
     header.querySelector("button").addEventListener("click", () => sortTable(header));
   }
 }
@@ -120,10 +161,13 @@ part("close").addEventListener("click", () => viewer.close());
 part("previous").addEventListener("click", () => showCell(shown - 1));
 part("next").addEventListener("click", () => showCell(shown + 1));
 part("range").addEventListener("input", (event) => slide(event.target.value));
-part("stage").addEventListener("dragstart", (event) => event.preventDefault());
-for (const kind of ["pointerdown", "pointermove"]) part("stage").addEventListener(kind, drag);
+part("choice").addEventListener("change", () => {
+  if (Number(part("range").value) === 0) part("range").value = 50; // so that something of it is seen
+  compare();
+});
+part("copy").addEventListener("click", copyCommand);
 viewer.addEventListener("keydown", (event) => {
-  if (event.target === part("range")) return; // there the arrows move the slider
+  if (event.target === part("range") || event.target === part("choice")) return; // there the arrows have their own meaning
   if (event.key === "ArrowLeft") showCell(shown - 1);
   else if (event.key === "ArrowRight") showCell(shown + 1);
   else return;

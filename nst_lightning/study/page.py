@@ -1,298 +1,212 @@
-"""A study as one HTML page that needs nothing else: figure, pictures to compare, loss curves, table."""
+"""What a person sees of studies: table, figure, and one HTML page that needs nothing else. The page itself is page.html."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import io
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
-from string import Template
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-from PIL import Image, ImageOps
+from jinja2 import Environment, StrictUndefined
+from PIL import Image
 
-from nst_lightning.study.figure import flatten
+from nst_lightning.callbacks import flatten
+from nst_lightning.pictures.similarity import difference
+from nst_lightning.pictures.thumbnails import opened, thumbnail
+from nst_lightning.study.cells import Outcome
+from nst_lightning.study.figure import SMALLEST, Panel, Sheet, chart, plottable, stroke
+from nst_lightning.study.plan import Plan
+from nst_lightning.wording import digits, label_of
 
+# page.html says what they mean
+LOSSES, DISTANCES = ("total", "content", "style", "tv"), ("psnr", "ssim", "style_distance", "content_distance")
+MEASURED = (*LOSSES, *DISTANCES, "steps", "seconds", "seconds_to_worst", "peak_memory_mib")
+INPUTS = ("content", "style")
 LONGEST = 1024  # pixels of a picture that can be enlarged
-WIDTH, HEIGHT = 720, 340  # of the plot, in its own units
-LEFT, RIGHT, TOP, BOTTOM = 66, 20, 12, 44  # of it, left to the axes
-MOST_POINTS = 400  # of a curve; more cannot be told apart
-COLORS = ("#2f72d6", "#d2551f", "#239a58", "#a04fc4", "#bd8500", "#d43d79", "#1796a8", "#8a6d58", "#7f8c1c", "#7d8591")
-DASHES = ("", "7 3", "2 3", "10 3 2 3", "4 4", "12 5")  # with the colours: 60 curves that differ
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-GAP = (0.0, 0.0, math.nan)
-UNITS = ("seconds", "steps")
-_NUMBER = ' class="number"'
-Value = float | str | None
+EDGE = 512  # pixels, the longer side of an input picture in figure and page
 
 
-@dataclass(frozen=True)
-class CellView:
-    """A run of the study.
+class Results:
+    """A study that has been run as far as it came, and the ``words`` after ``nst study`` that asked for it."""
 
-    Attributes:
-        name: unique within the study, safe in file names.
-        label: for people: "style weight 1000 · noise".
-        picture: the result, PNG; None if the run failed.
-        before: what to compare it with, PNG or JPEG, or None.
-        error: why the run failed, or None.
-        row: settings and measurements, the same keys in every cell; None where there is none.
-        curve: seconds since the start and the objective then; points that are not finite, or 0 and less, leave a gap.
-        steps: the step of each point of the curve; of unequal lengths the longer one is cut.
-    """
+    def __init__(self, plan: Plan, outcomes: Sequence[Outcome], words: Sequence[str] = ()) -> None:
+        self.plan, self.outcomes = plan, outcomes
+        self.command = shlex.join(["python", "-m", "nst_lightning", "study", *words])
+        whole = [one.config or config for one, config in zip(outcomes, plan.configs, strict=True)]
+        self.flat = [{name.replace("/", "."): value for name, value in flatten(config).items()} for config in whole]
 
-    name: str
-    label: str
-    picture: bytes | None
-    before: bytes | None
-    error: str | None
-    row: Mapping[str, Value]
-    curve: Sequence[tuple[float, float]]
-    steps: Sequence[int]
+    def table(self, everything: bool = False) -> list[dict[str, Any]]:
+        """One row for each cell: its name, what sets it apart, and what was measured (None where there is nothing).
+
+        With ``everything`` the version and the date of the cell and all its other settings follow.
+        """
+        worst = max((outcome.curve[-1][2] for outcome in self.outcomes if outcome.curve), default=0.0)
+        settings = list(dict.fromkeys(name for cell in self.plan.cells for name in cell.settings))
+        table = []
+        for cell, outcome in zip(self.plan.cells, self.outcomes, strict=True):
+            measured: dict[str, Any] = dict(outcome.measured)
+            measured["seconds_to_worst"] = next((s for _, s, loss in outcome.curve if loss <= worst), None)
+            own = {name: cell.settings.get(name) for name in settings}
+            own = {name: label_of(value) if isinstance(value, list | dict) else value for name, value in own.items()}
+            table.append({"cell": cell.name} | own | {n: measured.get(n) for n in MEASURED} | {"error": outcome.error})
+        used = [name for name in table[0] if name not in MEASURED or any(row[name] is not None for row in table)]
+        table = [{name: row[name] for name in used} for row in table]
+        if everything:
+            names = list(dict.fromkeys(name for one in self.flat for name in one if name not in used))
+            for row, outcome, settings_ in zip(table, self.outcomes, self.flat, strict=True):
+                row |= {"version": outcome.version or None, "date": outcome.date or None}
+                row |= {name: settings_.get(name) for name in names}
+        return table
+
+    def facts(self) -> list[str]:
+        """Size, steps, seed, version and date of the cells, as far as they were run."""
+        done = [outcome for outcome in self.outcomes if outcome.error is None]
+        if not done:
+            return ["no cell has been run"]
+        sizes = sorted(max(opened(one.files["result.png"]).size) for one in done)
+        steps = sorted(int(one.measured["steps"]) for one in done)
+        ranges = [" to ".join(map(str, dict.fromkeys((few[0], few[-1])))) for few in (sizes, steps)]
+        seeds = ", ".join(dict.fromkeys(str(one.get("seed_everything")) for one in self.flat))
+        versions, date = ", ".join(sorted({one.version for one in done})), max(one.date for one in done)
+        return [f"{ranges[0]} px", f"{ranges[1]} steps", f"seed {seeds}", f"nst_lightning {versions}", date[:16]]
+
+    def common(self) -> dict[str, Any]:
+        """The settings that are the same in all cells and not None, those of the Trainer last."""
+        first = sorted(self.flat[0].items(), key=lambda item: item[0].startswith("trainer."))
+        return {name: v for name, v in first if v != "None" and all(one.get(name) == v for one in self.flat)}
+
+    def sheet(self, show: Sequence[str]) -> Sheet:
+        """The pictures of some kinds with their labels, and the input pictures at the edges."""
+        study, across = self.plan.study, len(self.plan.columns)
+        cells = [self._panels(number, list(dict.fromkeys(show))) for number in range(len(self.outcomes))]
+        grid = [cells[start : start + across] for start in range(0, len(cells), across)]
+        axes = self.plan.rows, self.plan.columns
+        rows, columns = ([Panel(mark.label, thumbnail(mark.picture, EDGE)) for mark in axis] for axis in axes)
+        if study.difference == "rows":
+            grid.append([_difference(grid[0][j], grid[-1][j]) for j in range(across)])
+            rows.append(Panel("difference"))
+        elif study.difference == "columns":
+            grid = [[*line, _difference(line[0], line[-1])] for line in grid]
+            columns.append(Panel("difference"))
+        elif min(len(rows), across) == 1 and len(cells) > study.wrap:
+            # one direction only: lines of cells that carry their labels themselves
+            labels = [label.text for label in (rows if across == 1 else columns)]
+            cells = [
+                [replace(panel, text=" · ".join(filter(None, (label, panel.text)))) for panel in cell]
+                for label, cell in zip(labels, cells, strict=True)
+            ]
+            grid = [cells[start : start + study.wrap] for start in range(0, len(cells), study.wrap)]
+            rows, columns = [Panel()] * len(grid), [Panel()] * study.wrap
+        inputs = []  # that all cells share and no edge or cell shows
+        for kind in INPUTS:
+            source = self.plan.configs[0]["data"].get(kind)
+            if source and kind not in show and all(config["data"].get(kind) == source for config in self.plan.configs):
+                several = source if isinstance(source, list) else [source]
+                inputs += [Panel(f"{kind}: {label_of(one)}", thumbnail(one, EDGE)) for one in several]
+        return Sheet(grid, rows, columns, study.title, inputs)
+
+    def before(self, number: int) -> tuple[str, Image.Image | None]:
+        """What to compare a cell with: the name and the picture of what it was made from."""
+        picture = thumbnail(self.plan.configs[number]["data"].get("content"), EDGE)
+        return ("content image", picture) if picture else ("start", opened(self.outcomes[number].files["start.png"]))
+
+    def _panels(self, number: int, show: Sequence[str]) -> list[Panel]:
+        outcome, data = self.outcomes[number], self.plan.configs[number]["data"]
+        made = {kind: opened(outcome.files[f"{kind}.png"]) for kind in ("start", "result") if outcome.error is None}
+        side = max(made["result"].size) if made else EDGE  # inputs are as large as what is made of them
+        pictures = made | {kind: thumbnail(data.get(kind), side) for kind in INPUTS}
+        panels = [(kind, pictures.get(kind), f"no {kind} image" if kind in INPUTS else outcome.error) for kind in show]
+        return [Panel(kind if len(show) > 1 else "", one, None if one else why, kind) for kind, one, why in panels]
 
 
-@dataclass(frozen=True)
-class Section:
-    """A study: its figure (PNG), what to see in it (an empty line begins a new paragraph), and its cells."""
+def _difference(first: Sequence[Panel], last: Sequence[Panel]) -> list[Panel]:
+    """What to show between two cells: the differences of what both made themselves."""
+    shown = []
+    for one, other in zip(first, last, strict=True):
+        if one.kind not in INPUTS and one.picture and other.picture and one.picture.size == other.picture.size:
+            picture, levels = difference(one.picture, other.picture)
+            shown.append(Panel(f"{one.text} {levels:.1f} of 255".strip(), picture, None, "difference"))
+        elif one.kind not in INPUTS:
+            shown.append(Panel(one.text, None, "no two pictures of one size", "difference"))
+    return shown
 
-    name: str
-    title: str
-    text: str
-    figure: bytes
-    cells: Sequence[CellView]
 
-
-def page(title: str, sections: Sequence[Section], intro: str = "") -> str:
+def page(title: str, studies: Sequence[Results], folder: Path) -> str:
     """One HTML document with everything in it: pictures, style and script; it loads nothing from anywhere.
 
-    Without JavaScript figure, text, curves and table are there; enlarging pictures and sorting are not.
+    Without JavaScript pictures, text, curves and table are there; enlarging pictures and sorting are not.
 
     Args:
         title: headline, also the name of the window.
-        sections: one for each study; from two on there is a table of contents.
-        intro: paragraphs below the headline, as in :class:`Section`.
-
-    Raises:
-        PIL.UnidentifiedImageError: if a figure or a picture is none.
+        studies: from two on there is a table of contents.
+        folder: in which the page will lie, for its links to files of the studies.
     """
-    folder = resources.files(__package__)
-    template, style, script = (folder.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
-    names = [f"study-{number}" for number in range(1, len(sections) + 1)]
-    items = "".join(f'<li><a href="#{n}">{escape(s.title)}</a></li>' for n, s in zip(names, sections, strict=True))
-    # pictures to compare with are mostly one and the same for all cells: each is in the page once
-    others = dict.fromkeys(cell.before for s in sections for cell in s.cells if cell.before and cell.picture)
-    before: dict[bytes | None, str] = {data: f"before-{number}" for number, data in enumerate(others)}
-    same = len(sections) == 1 and sections[0].title == title
-    return Template(template).substitute(
-        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
-        title=escape(title),
+    here = resources.files(__package__)
+    html, style, script = (here.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"picture": _picture, "digits": digits}
+    before: dict[str, str] = {}  # pictures to compare with are mostly one and the same: each is in the page once
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    return environment.from_string(html).render(
+        title=title,
+        policy=f"{policy}; base-uri 'none'; form-action 'none'",
         style=style,
         script=script,
-        intro=_paragraphs(intro),
-        contents=f'<nav aria-label="Contents"><ol>{items}</ol></nav>' if len(sections) > 1 else "",
-        sections="".join(_section(s, name, before, same) for s, name in zip(sections, names, strict=True)),
-        stock="".join(_image(_jpeg(data), "", f' id="{name}"') for data, name in before.items() if data),
+        studies=[_section(one, f"study-{number}", folder, before) for number, one in enumerate(studies, start=1)],
+        before=before,
+        same=len(studies) == 1 and studies[0].plan.study.title == title,
     )
 
 
-def _section(section: Section, name: str, before: Mapping[bytes | None, str], same: bool) -> str:
-    heading = "" if same else f"<h2>{escape(section.title)}</h2>\n"
-    # a sheet of photographs is many times smaller as JPEG, one of flat colours is not; its text keeps its full sharpness
-    data = min(section.figure, _jpeg(section.figure, 65500, 0), key=len)
-    figure = _image(data, f"Pictures of the study {section.title}")
-    if Image.open(io.BytesIO(data)).width > 1100:  # its text may be too small when it is fitted to the page
-        figure = f'<input type="checkbox" id="{name}-full"><label for="{name}-full">full size</label>\n<div>{figure}</div>'
-    return f"""<section id="{name}">
-{heading}<figure class="sheet">{figure}</figure>
-{_paragraphs(section.text)}
-<h3>Pictures</h3><ul class="thumbs">{"".join(_thumb(cell, before) for cell in section.cells)}</ul>
-<h3>Loss</h3>{_plot(section.cells, name)}
-<h3>Table</h3>{_table(section.cells)}
-</section>
-"""
+def _section(results: Results, name: str, folder: Path, before: dict[str, str]) -> dict[str, Any]:
+    """What the template says of a study; pictures to compare with go to ``before``, with their names in the page."""
+    plan, show = results.plan, results.plan.study.show
+    link = quote(Path(os.path.relpath(plan.folder, folder)).as_posix())
+    cells = []
+    for number, (cell, outcome) in enumerate(zip(plan.cells, results.outcomes, strict=True)):
+        config = plan.folder / "cells" / cell.name / "config.yaml"
+        words = ["python", "-m", "nst_lightning", "fit", "--config", str(config), "--output", f"{cell.name}.png"]
+        said = {"name": cell.name, "label": cell.label, "config": "", "command": "", "before": "", "before_name": ""}
+        if outcome.error is None:
+            said |= {"config": f"{link}/cells/{quote(cell.name)}/config.yaml", "command": shlex.join(words)}
+            said["before_name"], picture = results.before(number)
+            said["before"] = before.setdefault(_data(picture), f"before-{len(before)}") if picture else ""
+        cells.append(said)
+    table = results.table()
+    names = [key for key in table[0] if key != "cell" and (key != "error" or any(row["error"] for row in table))]
+    curves = [(cell.label, outcome.curve) for cell, outcome in zip(plan.cells, results.outcomes, strict=True)]
+    charts: dict[str, str] = {}
+    for unit, axis in (("seconds", 1), ("steps", 0)):
+        points = {n: (label, plottable([(p[axis], p[2]) for p in curve])) for n, (label, curve) in enumerate(curves)}
+        drawn = {number: one for number, one in points.items() if one[1]}
+        charts |= {unit: chart(drawn, unit)} if drawn else {}
+        legend = [(number, label, stroke(number)) for number, (label, _) in drawn.items()]
+    numbers = {key for key in names if not any(isinstance(row[key], str) for row in table)}
+    pictures = {"sheet": results.sheet([*show, "result"]), "cells": cells, "charts": charts, "legend": legend}
+    return pictures | {"id": name, "link": link, "table": table, "names": names, "numbers": numbers, "results": results}
 
 
-def _thumb(cell: CellView, before: Mapping[bytes | None, str]) -> str:
-    inside = f'<span class="error">{escape(cell.error or "no picture")}</span>'
-    other = ""
-    if cell.picture:
-        inside = _image(_jpeg(cell.picture), "")
-        other = f' data-before="{before[cell.before]}"' if cell.before else ""
-    inside += f'<span class="label">{escape(cell.label)}</span>'
-    return f'<li><button type="button" data-cell="{escape(cell.name)}"{other}>{inside}</button></li>'
+def _picture(picture: Image.Image) -> dict[str, Any]:
+    """The attributes of an ``img``: a small picture has whole multiples of its pixels."""
+    factor = max(1, -(-SMALLEST // max(picture.size))) * min(1.0, LONGEST / max(picture.size))
+    width, height = (max(1, round(factor * length)) for length in picture.size)
+    return {"src": _data(picture), "width": width, "height": height, "small": factor > 1}
 
 
-def _plot(cells: Sequence[CellView], name: str) -> str:
-    """The loss curves of those cells that have a point to draw, over seconds or steps, and their legend."""
-    curves = {}
-    for number, cell in enumerate(cells):
-        points = [(t, float(step), y) for (t, y), step in zip(cell.curve, cell.steps, strict=False)]
-        points = [p if all(map(math.isfinite, p)) and 1e-300 < p[2] < 1e300 else GAP for p in points]
-        if any(p[2] > 0 for p in points):
-            curves[number] = _thin(points)
-    if not curves:
-        return '<p class="note">No run has recorded its loss.</p>'
-    values = [math.log10(p[2]) for points in curves.values() for p in points if p[2] > 0]
-    pad = 0.04 * (max(values) - min(values)) if max(values) - min(values) > 1e-6 else 0.1
-    low, high = min(values) - pad, max(values) + pad
-
-    def down(value: float) -> float:
-        return TOP + (high - math.log10(value)) / (high - low) * (HEIGHT - TOP - BOTTOM)
-
-    parts = [f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>']
-    for tick in log_ticks(low, high):
-        parts.append(f'<path class="grid" d="M{LEFT} {down(tick):.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(_text(LEFT - 8, down(tick) + 4, _number(tick), "end"))
-    for axis, unit in enumerate(UNITS):
-        most = max(p[axis] for points in curves.values() for p in points) or 1.0
-        scale = (WIDTH - LEFT - RIGHT) / most
-        parts.append(f'<g class="by-{unit}">' + _text(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 6, unit))
-        parts += [_text(LEFT + tick * scale, HEIGHT - BOTTOM + 18, _number(tick)) for tick in ticks_of(0, most)]
-        for number, points in curves.items():
-            d = _path([(LEFT + p[axis] * scale, down(p[2])) if p[2] > 0 else None for p in points])
-            label = f"<title>{escape(cells[number].label)}</title>"
-            lines = f'<path d="{d}" {_stroke(number)}/><path class="hit" d="{d}"/>'
-            parts.append(f'<g class="curve" data-curve="{number}">{label}{lines}</g>')
-        parts.append("</g>")
-    choice, legend = "", ""
-    for unit in UNITS:
-        choice += f'<input type="radio" name="{name}-x" id="{name}-{unit}" class="to-{unit}"{"" if choice else " checked"}>'
-        choice += f'<label for="{name}-{unit}">{unit}</label>'
-    for number in curves:
-        key = f'<svg width="26" height="12" aria-hidden="true"><path d="M1 6H25" {_stroke(number)}/></svg>'
-        label = f"<span>{escape(cells[number].label)}</span>"
-        legend += f'<li><button type="button" data-curve="{number}">{key}{label}</button></li>'
-    said = f'role="img" aria-label="Loss of {len(curves)} runs, on a logarithmic scale"'
-    picture = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" {said}>{"".join(parts)}</svg>'
-    return f'<div class="plot">{choice}<div class="scroll">{picture}</div>\n<ul class="legend">{legend}</ul></div>'
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Round values between ``10 ** low`` and ``10 ** high``: powers of ten, or others if those are few."""
-    decades = range(math.ceil(low), math.floor(high) + 1)
-    if len(decades) >= 3:
-        return [10.0**k for k in decades[:: math.ceil(len(decades) / 8)]]
-    between = [m * 10.0**k for k in range(math.floor(low), math.ceil(high)) for m in (1, 2, 5)]
-    between = [value for value in between if low <= math.log10(value) <= high]
-    return between if len(between) >= 3 else [tick for tick in ticks_of(10.0**low, 10.0**high) if tick > 0]
-
-
-def ticks_of(low: float, high: float) -> list[float]:
-    """Four to eleven round values between two numbers, ``low < high``.
-
-    >>> ticks_of(0, 300)
-    [0.0, 50.0, 100.0, 150.0, 200.0, 250.0, 300.0]
-    """
-    unit = 10.0 ** math.floor(math.log10((high - low) / 4))
-    step = max(m * unit for m in (1, 2, 5) if m * unit <= (high - low) / 4 * (1 + 1e-9))
-    return [
-        round(k * step, 12 - math.floor(math.log10(step)))
-        for k in range(math.ceil(low / step), int(high / step + 1e-9) + 1)
-    ]
-
-
-def _thin(points: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
-    """Of a long curve the least and the greatest point of every stretch, so that its peaks and gaps stay."""
-    if len(points) <= MOST_POINTS:
-        return points
-    size = math.ceil(2 * len(points) / MOST_POINTS)
-    kept = {0, len(points) - 1} | {k for k, p in enumerate(points) if math.isnan(p[2])}
-    for start in range(0, len(points), size):
-        stretch = [k for k in range(start, min(start + size, len(points))) if points[k][2] > 0]
-        kept |= {f(stretch, key=lambda k: points[k][2]) for f in (min, max) if stretch}
-    return [points[k] for k in sorted(kept)]
-
-
-def _path(points: Sequence[tuple[float, float] | None]) -> str:
-    """What draws the points: lines, interrupted at None; a point alone is a line of no length, with round ends a dot."""
-    d = ""
-    for before, point, after in zip([None, *points], points, [*points[1:], None], strict=False):
-        if point is not None:
-            d += f"{'L' if before else 'M'}{point[0]:.1f} {point[1]:.1f}" + ("" if before or after else "h0")
-    return d
-
-
-def _stroke(number: int) -> str:
-    dash = DASHES[number // len(COLORS) % len(DASHES)]
-    return f'stroke="{COLORS[number % len(COLORS)]}"' + (f' stroke-dasharray="{dash}"' if dash else "")
-
-
-def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
-
-
-def _number(value: float) -> str:
-    """A round number of an axis.
-
-    >>> _number(0.002), _number(200000.0), _number(1e-7)
-    ('0.002', '2×10⁵', '10⁻⁷')
-    """
-    if value == 0 or 1e-4 < abs(value) < 1e5:
-        return f"{value:.10g}"
-    mantissa, exponent = f"{value:.6e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".") + "×"
-    return mantissa * (mantissa != "1×") + "10" + str(int(exponent)).translate(SUPERSCRIPTS)
-
-
-def _table(cells: Sequence[CellView]) -> str:
-    names = list(dict.fromkeys(name for cell in cells for name in cell.row))
-    # a column that names the cells heads the rows; else their labels do
-    first = next((name for name in names if all(cell.row.get(name) == cell.name for cell in cells)), None)
-    names = [name for name in names if name != first]
-    numbers = {n for n in names if not any(isinstance(cell.row.get(n), str) for cell in cells)}
-    head = "".join(
-        f'<th scope="col"{_NUMBER if name in numbers else ""}><button type="button">{escape(name)}</button></th>'
-        for name in (first or "run", *names)
-    )
-    body = ""
-    for cell in cells:
-        values = "".join(_value(cell.row.get(name)) for name in names)
-        title = escape(cell.name if first else cell.label)
-        body += f'<tr data-cell="{escape(cell.name)}"><th scope="row">{title}</th>{values}</tr>\n'
-    return f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
-
-
-def _value(value: Value) -> str:
-    if value is None or value == "":
-        return '<td class="empty">–</td>'
-    if isinstance(value, bool):
-        return f"<td>{'yes' if value else 'no'}</td>"
-    if isinstance(value, str):
-        return f"<td{' class=long' if len(value) > 60 else ''}>{escape(value)}</td>"
-    return f'<td{_NUMBER} data-number="{value!r}">{digits(value)}</td>'
-
-
-def digits(value: float) -> str:
-    """A number with the digits that matter.
-
-    >>> [digits(value) for value in (300, 1000.0, 12345.678, 0.123456, 1e-05, 2.5e12)]
-    ['300', '1000', '12346', '0.1235', '1e-5', '2.5e12']
-    """
-    if isinstance(value, int) or (abs(value) < 1e7 and (value == int(value) or abs(value) >= 1000)):
-        return str(round(value))
-    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:.4g}")
-
-
-def _paragraphs(text: str) -> str:
-    return "".join(f"<p>{escape(part.strip())}</p>" for part in re.split(r"\n\s*\n", text) if part.strip())
-
-
-def _image(data: bytes, alt: str, attributes: str = "") -> str:
-    picture = Image.open(io.BytesIO(data))
-    source = f"data:{picture.get_format_mimetype()};base64,{base64.b64encode(data).decode()}"
-    return f'<img src="{source}" alt="{escape(alt)}" width="{picture.width}" height="{picture.height}"{attributes}>'
-
-
-def _jpeg(data: bytes, longest: int = LONGEST, subsampling: int = 2) -> bytes:
-    picture = flatten(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+def _data(picture: Image.Image) -> str:
+    """A picture as a JPEG in an address, at most 1024 pixels long."""
+    picture = picture.copy()
+    picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=90, optimize=True, subsampling=subsampling)
-    return file.getvalue()
+    picture.save(file, "JPEG", quality=90, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _hash(text: str) -> str:

@@ -14,11 +14,14 @@ from typing import Any
 import yaml
 
 from nst_lightning.pictures.atomic import write_file
+from nst_lightning.pictures.sources import kind_of
+from nst_lightning.pictures.thumbnails import stamp
 from nst_lightning.study.cells import Outcome
 from nst_lightning.training.initial import INITS
 
 RECORD = "cell.json"
-FORMAT = 1  # a cell recorded under another is run again
+FORMAT = 2  # a cell recorded under another is run again
+RECORDED = ("measured", "curve", "version", "date")
 
 
 def files_of(config: Mapping[str, Any]) -> list[str]:
@@ -27,54 +30,29 @@ def files_of(config: Mapping[str, Any]) -> list[str]:
     >>> files_of({"data": {"content": "a.jpg", "style": ["b.jpg"]}, "model": {"init": "noise", "features": {}}})
     ['a.jpg', 'b.jpg']
     """
-    data, model = config["data"], config["model"]
-    named: list[Any] = []
-    for name in ("content", "style", "content_mask", "style_mask"):
-        value = data.get(name)
-        named += value if isinstance(value, list) else [value]
-    named += [model.get("init") if model.get("init") not in INITS else None]
-    weights = model["features"].get("weights")
-    named += [weights if weights and Path(weights).is_file() else None]
+    data, init, weights = config["data"], config["model"].get("init"), config["model"]["features"].get("weights")
+    values = [data.get(name) for name in ("content", "style", "content_mask", "style_mask")]
+    values += [None if init in INITS else init, weights if kind_of(weights) == "file" else None]
+    named = [name for value in values for name in (value if isinstance(value, list) else [value])]
     return list(dict.fromkeys(name for name in named if name))
 
 
 def key_of(config: Mapping[str, Any], seconds: float | None) -> str:
-    """What decides a cell's result, as one word: its config, and the content of the files in it.
-
-    Args:
-        config: of ``fit``; how it is logged and where it is written does not matter.
-        seconds: as :class:`nst_lightning.study.cells.Job` has it.
-    """
+    """What decides a cell's result, as one word: its config and seconds, and the content of the files that it names."""
     hashes = [_hash(name, *stamp(name)) for name in files_of(config)]
-    whole = json.dumps([FORMAT, config, hashes, seconds], sort_keys=True)
-    return hashlib.sha256(whole.encode()).hexdigest()
-
-
-def stamp(name: str) -> tuple[int, int]:
-    """When a file was changed and its size: another file under the same name has others."""
-    try:
-        status = Path(name).stat()
-    except OSError:
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
+    return hashlib.sha256(json.dumps([FORMAT, config, hashes, seconds], sort_keys=True).encode()).hexdigest()
 
 
 @lru_cache(maxsize=4096)
 def _hash(name: str, changed: int, size: int) -> str:
     try:
         return hashlib.sha256(Path(name).read_bytes()).hexdigest()
-    except OSError:  # the run itself will say so
+    except (OSError, ValueError):  # the run itself will say so
         return "missing"
 
 
 def save(folder: Path, key: str, outcome: Outcome) -> None:
-    """Write a cell; its record last, so that a folder with a record is whole.
-
-    Args:
-        folder: of the cell; what an earlier run left there goes.
-        key: see :func:`key_of`.
-        outcome: without an error.
-    """
+    """Write a cell in place of an earlier one; its record last, so that a folder with a record is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)
     for old in folder.glob("events.out.tfevents.*"):
@@ -82,7 +60,7 @@ def save(folder: Path, key: str, outcome: Outcome) -> None:
     config = yaml.safe_dump(outcome.config, sort_keys=False).encode()
     for name, content in (outcome.files | {"config.yaml": config}).items():
         write_file(folder / name, content)
-    record = {"key": key, "measured": outcome.measured, "curve": outcome.curve}
+    record = {"key": key} | {name: getattr(outcome, name) for name in RECORDED}
     write_file(folder / RECORD, json.dumps(record, indent=1).encode())
 
 
@@ -94,8 +72,8 @@ def load(folder: Path, key: str) -> Outcome | None:
             return None
         files = {name: (folder / name).read_bytes() for name in ("result.png", "start.png")}
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        curve = [(int(step), float(seconds), float(loss)) for step, seconds, loss in record["curve"]]
-        return Outcome(files=files, measured=dict(record["measured"]), curve=curve, config=config)
+        record["curve"] = [(int(step), float(seconds), float(loss)) for step, seconds, loss in record["curve"]]
+        return Outcome(files=files, config=config, **{name: record[name] for name in RECORDED})
     except (OSError, ValueError, KeyError, TypeError):  # damaged: run again
         return None
 

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm.auto import tqdm
 
 from nst_lightning.training.scales import Stage
+from nst_lightning.wording import duration
 
 COLUMNS = 80  # of the line, at most
 EVERY = 0.2  # seconds between two looks at the losses: each look waits for the device
@@ -141,15 +142,3 @@ class Progress(ProgressBar):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> duration(7.4), duration(192), duration(7260)
-    ('7 s', '3 min 12 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nst_lightning.main import main
+from nst_lightning.study.cells import Outcome
 from nst_lightning.study.grid import StudyFile, cells_of, read_study
+from nst_lightning.study.options import parse
+from nst_lightning.study.page import Results
 from nst_lightning.study.plan import Plan
 
 STUDIES = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.yaml"))
@@ -82,6 +89,81 @@ def test_patterns_and_folders_are_the_files_in_them(workdir):
         assert [Path(str(mark.picture)).stem for mark in columns] == expected
 
 
+def planned(path: Path, **content) -> Plan:
+    return Plan(str(write(path, **({"title": "T"} | content))), ["--data.size", "32"], Path("logs"), {})
+
+
+def test_files_that_share_a_name_have_labels_that_differ(workdir, pictures):
+    """If this fails, a.jpg beside a.png, or beside b/a.jpg, is refused, or one cell is written over another."""
+    picture = Image.open(pictures[0]).convert("RGB")
+    for name in ("a.jpg", "a.png", "b.png", "sub/a.png", "sub/A!.png", "sub/a?.png"):
+        (workdir / name).parent.mkdir(exist_ok=True)
+        picture.save(workdir / name)
+    own = {"data.content": str(pictures[0]), "data.style": str(pictures[1])}
+    both = planned(
+        workdir / "s.yaml", settings=own, columns={"setting": "data.content", "values": ["a.jpg", "a.png", "b.png"]}
+    )
+    assert [mark.label for mark in both.columns] == ["a.jpg", "a.png", "b"]
+    assert [cell.name for cell in both.cells] == ["a.jpg", "a.png", "b"]
+    folder = planned(workdir / "f.yaml", settings=own, columns={"setting": "data.content", "values": ["."]})
+    assert [mark.label for mark in folder.columns] == ["a.jpg", "a.png", "b"]
+    apart = planned(workdir / "t.yaml", settings=own, columns={"setting": "data.style", "values": ["a.png", "sub/a.png"]})
+    assert [mark.label for mark in apart.columns] == ["a.png", "sub/a.png"]
+    alike = planned(
+        workdir / "u.yaml", settings=own, columns={"setting": "data.style", "values": ["sub/A!.png", "sub/a?.png"]}
+    )
+    names = [cell.name for cell in alike.cells]
+    assert len(set(names)) == 2 and [mark.label for mark in alike.columns] == ["A!", "a?"]
+
+
+def test_names_of_cells_are_short_and_differ(workdir, pictures):
+    """If this fails, long labels make a folder that no file system can have, or two cells share one."""
+    labels = ["x" * 300 + end for end in ("a", "b")]
+    columns = {"setting": "model.style_weight", "values": [1, 2], "labels": labels}
+    rows = {"setting": "seed_everything", "values": [0, 1], "labels": labels}
+    own = {"data.content": str(pictures[0]), "data.style": str(pictures[1])}
+    plan = planned(workdir / "s.yaml", rows=rows, columns=columns, settings=own)
+    names = [cell.name for cell in plan.cells]
+    assert len(set(names)) == 4 and all(len(name.encode()) < 200 for name in names)
+
+
+def test_configs_and_studies_by_name(workdir, pictures, monkeypatch):
+    """If this fails, a study file needs a base, or a shipped config or study is found in the repository only."""
+    own = {"data.content": str(pictures[0]), "data.style": str(pictures[1])}
+    configs = {"setting": "config", "values": ["transfer", "gatys", "configs/recipes/john*.yaml"]}
+    plan = planned(workdir / "s.yaml", columns=configs, settings=own)
+    assert [mark.label for mark in plan.columns] == ["transfer", "gatys", "johnson"]
+    assert plan.configs[0]["model"]["style_loss"] == "wasserstein" and plan.configs[2]["model"]["init"] == "noise"
+    (workdir / "transfer").write_text("model: {style_weight: 77}\n")  # a file of one's own comes first
+    assert planned(workdir / "s.yaml", settings=own).configs[0]["model"]["style_weight"] == 77
+    mine = [flag for name, value in own.items() for flag in (f"--{name}", value)]
+    shipped = Plan("texture_noise", mine, Path("logs"), {})
+    assert shipped.name == "texture_noise" and len(shipped.cells) == 2
+
+
+def test_help(capsys):
+    """If this fails, the help does not fit a screen, is not true, or does not come without torch."""
+    assert main(["study", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 30 and max(map(len, text.splitlines())) <= 100
+    assert main(["study", "gallery", "--help_all"]) == 0
+    everything = capsys.readouterr().out
+    options, _ = parse(["gallery"])
+    for name in vars(options):
+        assert f"--{name}" in everything
+    for name in StudyFile.__dataclass_fields__:
+        assert re.search(rf"\b{name}\b", everything), name
+    code = "import runpy, sys; sys.modules['torch'] = None; m = runpy.run_path(sys.argv[1]); print(m['help_of'](['-h']))"
+    path = Path(sys.modules["nst_lightning.study.options"].__file__)
+    code = code.replace(
+        "m = ",
+        "import types; sys.modules['nst_lightning'] = types.ModuleType('nst_lightning'); "
+        "sys.modules['nst_lightning'].__path__ = [str(__import__('pathlib').Path(sys.argv[1]).parents[1])]; m = ",
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == text
+
+
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 
@@ -110,6 +192,8 @@ def test_figure_table_and_page(done):
         weight = float(row["model.style_weight"])
         total = float(row["content"]) + weight * float(row["style"])
         assert float(row["total"]) == pytest.approx(total, rel=1e-4), "the losses are not of this cell"
+        assert row["version"] == importlib.metadata.version("nst_lightning") and row["seed_everything"] == "0"
+        assert abs(datetime.fromisoformat(row["date"]).timestamp() - time.time()) < 3600
     page = (done / "index.html").read_text()
     assert "Weights" in page and "Look." in page and 'src="http' not in page
 
@@ -221,6 +305,20 @@ def test_killed_and_started_again(workdir, base):
         assert np.array_equal(once, np.asarray(Image.open(f"undisturbed/seeds/cells/{seed}/result.png")))
 
 
+def test_a_transparent_result_is_on_white(planned_on_cutout):
+    """If this fails, what is transparent in a cell shows what lies hidden there."""
+    sheet = planned_on_cutout.sheet(["result"])
+    assert sheet.cells[0][0][0].picture.getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.fixture
+def planned_on_cutout(workdir, pictures) -> Results:
+    file = io.BytesIO()
+    Image.new("RGBA", (48, 32), (200, 0, 0, 0)).save(file, "PNG")
+    plan = planned(workdir / "s.yaml", settings={"data.content": str(pictures[0]), "data.style": str(pictures[1])})
+    return Results(plan, [Outcome(files={"result.png": file.getvalue(), "start.png": file.getvalue()})])
+
+
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
 
 
@@ -241,7 +339,8 @@ def test_a_cell_that_fails_leaves_the_others(workdir, base, pictures, capsys):
         ({"columns": {"setting": "model.style_wait", "values": [1]}}, [], "--model.style_wait: no such flag"),
         ({"columns": {"setting": "data.content", "values": ["no/*.jpg"]}}, [], "no/*.jpg: no file matches"),
         ({"columns": {"setting": "data.content", "values": []}}, [], "columns: values []: an empty grid"),
-        ({"columns": {"setting": "model.init", "values": ["a/x.png", "b/x.png"]}}, [], "written to one name, x"),
+        ({"columns": {"setting": "data.size", "values": [32, 32]}}, [], "columns: two are called 32"),
+        ({"columns": {"setting": "data.size", "values": [32, 33], "labels": ["x", "x"]}}, [], "two are called x"),
         ({"rows": {"setting": "data.size", "values": [1]}}, ["--rows", "x: ["], "--rows x: [: not understood"),
         ({"colums": {}}, [], "colums: no such key; did you mean 'columns'?"),
         ({"columns": {"setting": "data.size"}}, [], "columns: give a setting and its values"),
@@ -251,6 +350,12 @@ def test_a_cell_that_fails_leaves_the_others(workdir, base, pictures, capsys):
         ({}, ["--data.content", "missing.jpg"], "missing.jpg: no such file"),
         ({}, ["--data.sise", "3"], "--data.sise: no such flag or config key; did you mean 'data.size'?"),
         ({}, ["--engine", "rai"], "--engine"),
+        ({}, ["--output", "x" * 300], f"--output {'x' * 300}: cannot be written (File name too long)"),
+        ({}, ["--report", "x" * 300], f"--report {'x' * 300}: cannot be written (File name too long)"),
+        ({}, ["--data.content", "x" * 300], f"--data.content {'x' * 300}: "),
+        ({"columns": {"setting": "data.content", "values": ["x" * 300]}}, [], f"--data.content {'x' * 300}: "),
+        ({"base": "x" * 300}, [], f"--config {'x' * 300}: cannot be read (File name too long)"),
+        ({"columns": {"setting": "data.size", "values": [1]}}, ["--columns", "x" * 300 + "*"], "no file matches"),
         ({}, ["--engine.workers", "2"], "--engine.workers 2: is not for --engine sequential"),
         ({}, ["--engine", "processes", "--engine.workers", "0"], "--engine.workers 0"),
     ],
@@ -272,6 +377,16 @@ def test_a_file_that_is_no_study(workdir, capsys, content, said):
     assert run("--config", "s.yaml") == 2
     error = capsys.readouterr().err
     assert "--config s.yaml" in error and said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["configs/studies/none.yaml", "config" * 50, "my config.yaml"])
+def test_a_study_file_that_is_not_there(workdir, capsys, name):
+    """If this fails, the complaint changes the path that it is about, or says it twice."""
+    assert run(name) == 2
+    why = "File name too long" if len(name) > 255 else "No such file or directory"
+    assert capsys.readouterr().err == f"error: --config {name}: cannot be read ({why})\n"
+    assert run("galery") == 2
+    assert "did you mean 'gallery'?" in capsys.readouterr().err
 
 
 def test_a_command_that_does_not_exist(capsys):
