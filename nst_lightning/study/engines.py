@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.errors import BadArgument, reason
 from nst_lightning.study.cells import Job, Outcome
+from nst_lightning.threads import let_threads_sleep
 
 TRIES = 4  # of a cell whose worker dies each time: then it is the cell
 ANSWER = 10.0  # seconds that a Ray address has to answer
@@ -85,6 +86,7 @@ class Processes:
             raise BadArgument("engine.workers", workers, "the number of processes is 1 or more")
         self.workers = workers
         self.threads = max(1, cores() // workers)
+        let_threads_sleep()  # the processes inherit the environment, and load torch before the first line of ours
         self._pool = self._make_pool()
 
     def _make_pool(self) -> ProcessPoolExecutor:
@@ -194,6 +196,9 @@ class RayCluster:
 
     def _start(self, **options: Any) -> None:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a notice among the study's own lines
+        # on each machine of a cluster, before a worker loads torch
+        hook = f"{let_threads_sleep.__module__}.{let_threads_sleep.__name__}"
+        options["runtime_env"] = {"worker_process_setup_hook": hook}
         self.ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
 
     def _join(self, address: str) -> None:
