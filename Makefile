@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench sheet report report-quick slow soak clean
+.PHONY: demo test test-processors bench sheet report report-quick slow soak clean
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
@@ -19,6 +19,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
+
+# The same numbers on other processors: older instruction sets, other numbers of threads, no bf16. Half an hour on two cores.
+test-processors: $(INSTALLED)
+	$(BIN)/python -m tests.processors
 
 # Step times and memory against the bare network; table on the screen, numbers in logs/bench.json.
 bench: $(INSTALLED)

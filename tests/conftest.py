@@ -17,8 +17,11 @@ IMAGES = Path(__file__).parents[1] / "images"
 
 @pytest.fixture(autouse=True, scope="session")
 def two_threads():
-    """Two threads, or with pytest-xdist one for each of its workers; the processes that tests start inherit the number."""
-    threads = max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    """Two threads, or with pytest-xdist one for each of its workers; the processes that tests start inherit the number.
+
+    Not where the environment asks for another one.
+    """
+    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
 
