@@ -11,9 +11,9 @@ demo: $(INSTALLED)
 	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --output logs/demo.png
 
 # Style, types and tests.
-# Threads that wait sleep: beside other work, spinning ones make small runs many times slower (and large ones a little faster).
-test slow soak: export OMP_WAIT_POLICY ?= passive
-test slow soak: export GOMP_SPINCOUNT ?= 0
+# Threads that wait sleep soon, as the commands have them (nst_lightning/threads.py): pytest loads torch itself.
+test test-processors slow soak: export GOMP_SPINCOUNT ?= 1000
+test test-processors slow soak: export KMP_BLOCKTIME ?= 1
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

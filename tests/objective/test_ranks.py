@@ -31,7 +31,7 @@ def fit(
     layers = ["--model.style_layers", "relu1_1", "relu3_1", "--model.content_layers", "relu2_2"]
     run = ["--trainer.max_steps", "30", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"]
     words = [*map(str, pictures), "--data.size", "64", *layers, *run, "--model.scales", SCALES, "--log.every_n_steps", "1"]
-    threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(PROJECT)}
+    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, *program, "fit", *words, *flags]
     done = subprocess.run(command, cwd=folder, env=os.environ | threads, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
