@@ -10,9 +10,7 @@ def main() -> int:
     """Run the command line, with threads that sleep while they wait and streams that can say every name."""
     let_threads_sleep()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # on Windows, or without a locale, not every name can be spelt
+        if isinstance(stream, io.TextIOWrapper):  # on Windows, or without a locale, not every name can be spelt
             stream.reconfigure(errors="backslashreplace")
     from nst_lightning.main import main as command  # loads torch, which reads the environment
 

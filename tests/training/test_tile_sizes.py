@@ -23,6 +23,7 @@ from nst_lightning.objective import memory
 from nst_lightning.objective.memory import budget, bytes_per_pixel, is_out_of_memory, largest_tile
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.training import tile_sizes
+from tests.arithmetic import assert_pictures_close
 
 if sys.platform != "win32":
     import resource
@@ -225,8 +226,8 @@ def test_a_run_in_tiles_makes_the_same_picture_and_resumes_in_others(pictures, w
     start = runs / "version_1" / "checkpoints" / "step=2.ckpt"
     assert fit(pictures, *flags, "--model.tile", "17", "--ckpt_path", str(start)) == 0
     whole, tiled, resumed = (picture(runs / f"version_{version}") for version in range(3))
-    assert abs(tiled - whole).max() <= 1
-    assert abs(resumed - whole).max() <= 1
+    assert_pictures_close(tiled, whole)
+    assert_pictures_close(resumed, whole)
     saved = torch.load(runs / "version_2" / "checkpoints" / "step=8.ckpt", weights_only=True)
     assert saved["hyper_parameters"]["tile"] == 17 and set(saved["state_dict"]) == {"image"}
 
@@ -295,7 +296,7 @@ def test_a_run_that_is_out_of_memory_goes_on_with_smaller_tiles(pictures, workdi
     lines = [line for line in capsys.readouterr().out.splitlines() if "out of memory" in line]
     assert lines[0] == "out of memory at step 3: going on with tiles of 32 px"
     runs = workdir / "logs" / "transfer"
-    assert abs(picture(runs / "version_0") - picture(runs / "version_1")).max() <= 1
+    assert_pictures_close(picture(runs / "version_1"), picture(runs / "version_0"))
 
 
 def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypatch):
@@ -317,7 +318,7 @@ def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypat
     assert fit(pictures, *flags) == 0
     assert calls == [(0, None), (1, None), (2, None), (2, 32), (3, 32)]
     runs = workdir / "logs" / "transfer"
-    assert abs(picture(runs / "version_0") - picture(runs / "version_1")).max() <= 1
+    assert_pictures_close(picture(runs / "version_1"), picture(runs / "version_0"))
 
 
 @pytest.mark.parametrize("flags", [["--model.tile", "none"], ["--model.style_loss", "histogram"], ["--model.tile", "12"]])
@@ -332,6 +333,7 @@ REAL = """
 import resource, sys, torch
 from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.training import tile_sizes
+from tests.arithmetic import assert_pictures_close
 import lightning as L
 
 torch.set_num_threads(1)
