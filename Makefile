@@ -4,16 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-browser bench sheet report report-quick slow soak clean
+.PHONY: demo test test-browser test-processors bench sheet report report-quick slow soak clean
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
 	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --output logs/demo.png
 
 # Style, types, the order of imports, and tests.
-# Threads that wait sleep: beside other work, spinning ones make small runs many times slower (and large ones a little faster).
-test slow soak: export OMP_WAIT_POLICY ?= passive
-test slow soak: export GOMP_SPINCOUNT ?= 0
+# Threads that wait sleep soon, as the commands have them (nst_lightning/threads.py): pytest loads torch itself.
+test test-processors slow soak: export GOMP_SPINCOUNT ?= 1000
+test test-processors slow soak: export KMP_BLOCKTIME ?= 1
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,6 +28,10 @@ test-browser: $(INSTALLED)
 		{ echo "Chromium is needed, and only root can install it here: apt-get install chromium"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# The same numbers on other processors: older instruction sets, other numbers of threads, no bf16. Half an hour on two cores.
+test-processors: $(INSTALLED)
+	$(BIN)/python -m tests.processors
 
 # Step times and memory against the bare network; table on the screen, numbers in logs/bench.json.
 bench: $(INSTALLED)

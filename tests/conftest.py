@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,13 +10,18 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.arithmetic import OtherRounding
+
 IMAGES = Path(__file__).parents[1] / "images"
 
 
 @pytest.fixture(autouse=True, scope="session")
 def two_threads():
-    """Two threads, or with pytest-xdist one for each of its workers; the processes that tests start inherit the number."""
-    threads = max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    """Two threads, or with pytest-xdist one for each of its workers; the processes that tests start inherit the number.
+
+    Not where the environment asks for another one.
+    """
+    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
 
@@ -43,3 +49,19 @@ def workdir(tmp_path, monkeypatch) -> Path:
     """The current folder of the test: runs write their logs here."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_addoption(parser) -> None:
+    """For `make test-processors`: what another processor would do, which an environment variable cannot say."""
+    parser.addoption("--no-bf16", action="store_true", help="no processor with native bf16 is found")
+    parser.addoption("--other-rounding", action="store_true", help="see tests/arithmetic.py")
+
+
+@pytest.fixture(autouse=True)
+def processor(request, monkeypatch):
+    """The processor that was asked for, in this process: those that tests start are as this machine is."""
+    if request.config.getoption("--no-bf16"):
+        for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, probe, lambda: False)
+    with OtherRounding() if request.config.getoption("--other-rounding") else contextlib.nullcontext():
+        yield

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import lightning as L
 import pytest
-import torch
 from torch import Tensor
 
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures, VGGSettings
 from nst_lightning.network.layers import find_layer
 from nst_lightning.pictures.picture import resize
 from nst_lightning.pictures.read import read_image
+from tests.arithmetic import assert_features_close
 
 ROOT = Path(__file__).parents[1]
 SIZE = 64
@@ -67,7 +67,7 @@ def test_circular_features_turn_with_the_picture():
     image = resize(read_image(ROOT / "images" / "content" / "chenonceau.jpg").rgb, (48, 64))[None]
     features = network(image)[layer]
     turned = network(image.roll((8, 20), dims=(2, 3)))[layer]  # whole cells of two poolings
-    torch.testing.assert_close(turned, features.roll((2, 5), dims=(2, 3)), rtol=1e-3, atol=1e-3)
+    assert_features_close(turned, features.roll((2, 5), dims=(2, 3)))
 
 
 @pytest.mark.parametrize("pooling", ["average", "l2"])

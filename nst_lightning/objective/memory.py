@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import psutil
 import torch
 
 from nst_lightning.network.layers import Layer
@@ -40,15 +41,25 @@ def budget(device: torch.device) -> float:
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return PART * free
-    known = [free for free in (_available(), *_left_in_groups()) if free is not None]
-    return PART * min(known, default=float("inf"))
+    return PART * min([*_available(), *_left_in_groups(), *_left_in_limit()], default=float("inf"))
 
 
-def _available() -> float | None:
-    """What the kernel says is available without swapping."""
-    lines = _read(Path("/proc/meminfo")).splitlines()
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return float(found[0]) * 1024 if found else None
+def _available() -> Iterable[float]:
+    """What the system says is available without swapping; nothing where it does not say."""
+    with contextlib.suppress(psutil.Error, OSError, RuntimeError):
+        yield float(psutil.virtual_memory().available)
+
+
+def _left_in_limit() -> Iterable[float]:
+    """What a limit of address space (``ulimit -v``, batch systems) leaves this process, where there is one."""
+    if sys.platform != "linux":  # elsewhere it is not there, or not kept
+        return
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        with contextlib.suppress(psutil.Error, OSError):
+            yield max(0.0, limit - float(psutil.Process().memory_info().vms))
 
 
 def _left_in_groups(root: Path = Path("/sys/fs/cgroup"), of_process: Path = Path("/proc/self/cgroup")) -> Iterable[float]:
@@ -123,7 +134,7 @@ def largest_tile(shape: tuple[int, int], layers: Sequence[Layer], each: float, a
 
 
 def reset_peak_memory() -> None:
-    """Forget the peak so far, where the system can (Linux, CUDA)."""
+    """Forget the peak so far, where the system can (Linux, CUDA); elsewhere the peak is that of the whole process."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):
@@ -137,6 +148,8 @@ def peak_memory() -> int:
     highest = [line.split()[1] for line in _read(Path("/proc/self/status")).splitlines() if line.startswith("VmHWM:")]
     if highest:
         return int(highest[0]) * 1024
-    import resource  # not there on Windows
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

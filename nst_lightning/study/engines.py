@@ -6,6 +6,7 @@ One seam for all: ``map(function, jobs)`` gives outcomes as they come. A worker 
 
 from __future__ import annotations
 
+import _thread
 import logging
 import multiprocessing
 import os
@@ -145,7 +146,8 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)  # so that a cell removes its temporary files
+    # so that a cell removes its temporary files; os.kill would be the end of the process on Windows
+    _thread.interrupt_main(signal.SIGTERM) if os.name == "nt" else os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ENDING)
     os._exit(1)
 
@@ -185,7 +187,8 @@ class RayCluster:
         self.cpus, self.gpus = cpus, gpus
         if address is None:
             available = cores() if workers is None else workers * cpus
-            self._start(num_cpus=max(1, round(available)), include_dashboard=False)
+            # "local": without it, Ray joins a cluster that runs on this machine, whoever started it
+            self._start(address="local", num_cpus=max(1, round(available)), include_dashboard=False)
         else:
             self._join(address)
         most = self.ray.cluster_resources()
@@ -229,10 +232,13 @@ class RayCluster:
 
     def map(self, function: Function, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         ray = self.ray
+        pickle = ray.cloudpickle
         stored: dict[str, object] = {}  # a picture that many cells use travels once
 
         @ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=TRIES - 1)
-        def run(job: Job, names: list[str], threads: int, *contents: bytes) -> Outcome:
+        def run(packed: bytes, names: list[str], threads: int, *contents: bytes) -> Outcome:
+            let_threads_sleep()  # a worker does not inherit from here, and unpacking loads torch
+            function, job = pickle.loads(packed)
             return function(replace(job, files=dict(zip(names, contents, strict=True)), threads=threads))
 
         running = {}
@@ -243,7 +249,8 @@ class RayCluster:
                     stored[name] = ray.put(content)
             refs = [stored[name] for name in job.files]
             threads = max(1, int(self.cpus))
-            running[run.remote(replace(job, files={}), list(job.files), threads, *refs)] = number
+            packed = pickle.dumps((function, replace(job, files={})))
+            running[run.remote(packed, list(job.files), threads, *refs)] = number
         while running:
             done, _ = ray.wait(list(running), num_returns=1)
             number = running.pop(done[0])

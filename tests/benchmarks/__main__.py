@@ -3,7 +3,8 @@
 ``steps``: the program against a bare loop with the same work. ``roots``: the Wasserstein loss by one eigendecomposition
 against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/style-transfer-pytorch's schedule and objective.
 ``breakdown``: where the time of a step goes. ``tiles``: time and memory from 256 to 4096 px. ``ranks``: two processes at
-one image. ``cells``: the engines of studies. ``startup``: what a person waits for.
+one image. ``cells``: the engines of studies. ``startup``: what a person waits for. ``beside``: two runs at once, and one
+beside a busy core.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nst_lightning.objective.memory import peak_memory
-from tests.benchmarks import breakdown, crowson, many, roots, startup, steps, tiled
+from tests.benchmarks import beside, breakdown, crowson, many, roots, startup, steps, tiled
 
-PARTS = ("startup", "steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells")
+PARTS = ("startup", "steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells", "beside")
 
 
 def cpu_name() -> str:
@@ -142,6 +143,8 @@ def main() -> None:
         found["cells"] = many.report_cells(console, args.threads)
     if "ranks" in args.parts:
         found["ranks"] = many.report_ranks(console)
+    if "beside" in args.parts:
+        found["beside"] = beside.report(console)
     found["peak_bytes"] = peak_memory()
     if "tiles" in args.parts:  # forgets the peak so far
         found["tiles"] = tiled.report(console, precisions[-1], args.tile_steps, args.output.with_name("tiles.png"))

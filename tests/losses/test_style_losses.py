@@ -22,6 +22,7 @@ from nst_lightning.losses.style_loss import EPSILON, StyleLoss
 from nst_lightning.losses.wasserstein import Wasserstein, matrix_root, wasserstein_loss
 from nst_lightning.network.layers import find_layer
 from nst_lightning.objective.whole import Objective
+from tests.arithmetic import rounding
 
 ON_MOMENTS = ["gram", "gram_per_channel", "mean_std", "wasserstein"]
 
@@ -104,8 +105,13 @@ def test_losses_on_moments_are_0_for_the_same_moments(name):
     """If this fails, a picture that is the style is still pulled somewhere."""
     features = random(8, 20, 20, dtype=torch.float32)
     ((loss, _),) = make_style_losses(name)
-    scale = float(moments(features).second.trace()) / 8
-    assert abs(float(loss(moments(features), loss.target(moments(features)), 0))) < 1e-5 * scale
+    values = torch.linalg.eigvalsh(moments(features.double()).covariance)
+    scale, allowed = float(values.sum()) / 8, 1e-5
+    if name == "wasserstein":
+        # the root of an eigenvalue λ² has the slope 1 / 2λ there: what three products of 8 terms are off grows by it
+        allowed = 2 * rounding(3 * 8) * float(values[-1] ** 2 * (1 / (2 * values)).mean()) / scale
+        assert allowed < 1e-3
+    assert abs(float(loss(moments(features), loss.target(moments(features)), 0))) < allowed * scale
 
 
 # ---- Wasserstein -----------------------------------------------------------------------------------------------------
@@ -320,7 +326,7 @@ def test_the_objective_sums_the_losses_with_their_weights():
     for term in ("style", "style/relu1_1", "style/relu2_1", "total"):
         expected = sum(weight * alone[name][term] for name, weight in given.items())
         assert together[term] == pytest.approx(expected, rel=1e-5)
-    assert together["total"] == pytest.approx(3 * together["style"], rel=1e-6)
+    assert together["total"] == pytest.approx(3 * together["style"], rel=2 * rounding(10))
     assert value(f"{__name__}.OnlyMeans", 9)["style"] == pytest.approx(
         alone[f"{__name__}.OnlyMeans"]["style"] + 4, rel=1e-5
     )

@@ -12,6 +12,7 @@ from nst_lightning.losses.content import content_loss
 from nst_lightning.losses.gram import gram_loss, gram_matrix
 from nst_lightning.losses.moments import CHUNK, Moments, moments
 from nst_lightning.losses.variation import total_variation
+from tests.arithmetic import assert_sums_close
 
 
 def random(*shape: int, seed: int = 0, **kwargs) -> Tensor:
@@ -43,7 +44,7 @@ def test_content_loss_of_bf16_features_is_summed_in_float32():
     with torch.autocast("cpu", torch.bfloat16):
         loss = content_loss(found, target)
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(np.mean((double(found) - double(target)) ** 2), rel=1e-5)
+    assert_sums_close(loss, np.mean((double(found) - double(target)) ** 2), 8 * 40 * 50)
 
 
 # ---- Gram ------------------------------------------------------------------------------------------------------------
@@ -62,7 +63,8 @@ def numpy_gram(features: np.ndarray) -> np.ndarray:
 def test_gram_matrix_is_equation_3_over_the_positions():
     """If this fails, the Gram matrix is not that of the paper."""
     features = random(6, 7, 5)
-    np.testing.assert_allclose(gram_matrix(features).numpy(), numpy_gram(double(features)) / (7 * 5), rtol=1e-5)
+    expected, magnitude = (numpy_gram(values) / (7 * 5) for values in (double(features), np.abs(double(features))))
+    assert_sums_close(gram_matrix(features), expected, 7 * 5 + 1, magnitude)
 
 
 def test_gram_loss_is_equation_4_times_four():
@@ -111,7 +113,7 @@ def numpy_total_variation(image: np.ndarray) -> float:
 def test_total_variation_is_the_nine_point_stencil(size):
     """If this fails, the weight of the total variation is not that of the published recipe."""
     image = random(3, *size)
-    assert total_variation(image).item() == pytest.approx(numpy_total_variation(double(image)), rel=1e-5)
+    assert_sums_close(total_variation(image), numpy_total_variation(double(image)), 3 * (size[0] + 1) * (size[1] + 1))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_total_variation_is_the_nine_point_stencil(size):
 def test_total_variation_favours_no_side(turn):
     """If this fails, one border of the picture is smoothed more than the opposite one."""
     image = random(3, 6, 9)
-    assert total_variation(turn(image)).item() == pytest.approx(total_variation(image).item(), rel=1e-5)
+    assert_sums_close(total_variation(turn(image)), total_variation(image), 3 * 7 * 10)
 
 
 # ---- moments ---------------------------------------------------------------------------------------------------------
@@ -139,10 +141,14 @@ def test_moments_are_numpys(size, dtype, layout):
     assert found.positions == matrix.shape[1]
     assert found.mean.dtype == found.second.dtype == wide
     # the reference sees the same rounded inputs: what is left is rounding in the sums
-    tolerance = {"rtol": 1e-12, "atol": 1e-12} if wide == torch.float64 else {"rtol": 1e-5, "atol": 1e-6}
-    np.testing.assert_allclose(found.mean.numpy(), matrix.mean(axis=1), **tolerance)
-    np.testing.assert_allclose(found.second.numpy(), np.einsum("in,jn->ij", matrix, matrix) / matrix.shape[1], **tolerance)
-    np.testing.assert_allclose(found.covariance.numpy(), np.cov(matrix, bias=True).reshape(5, 5), **tolerance)
+    mean, largest = (values.mean(axis=1) for values in (matrix, np.abs(matrix)))
+    second, squares = (np.einsum("in,jn->ij", values, values) / matrix.shape[1] for values in (matrix, np.abs(matrix)))
+    terms = matrix.shape[1] + 3
+    assert_sums_close(found.mean, mean, terms, largest, wide)
+    assert_sums_close(found.second, second, terms, squares, wide)
+    # the difference of two sums' products
+    covariance = np.cov(matrix, bias=True).reshape(5, 5)
+    assert_sums_close(found.covariance, covariance, terms, squares + 2 * np.outer(largest, largest), wide)
 
 
 def test_chunk_is_smaller_than_the_largest_size():
@@ -163,8 +169,9 @@ def test_moments_add_up():
     features = random(4, 6, 10)
     whole, left, right = (moments(part) for part in (features, features[..., :3], features[..., 3:]))
     share = left.positions / whole.positions
-    torch.testing.assert_close(share * left.mean + (1 - share) * right.mean, whole.mean)
-    torch.testing.assert_close(share * left.second + (1 - share) * right.second, whole.second)
+    largest = moments(features.abs())
+    assert_sums_close(share * left.mean + (1 - share) * right.mean, whole.mean, 6 * 10 + 3, largest.mean)
+    assert_sums_close(share * left.second + (1 - share) * right.second, whole.second, 6 * 10 + 3, largest.second)
 
 
 # ---- gradients -------------------------------------------------------------------------------------------------------

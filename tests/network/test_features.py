@@ -18,6 +18,7 @@ from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import Layer, find_layer, layers_of
 from nst_lightning.network.weights import BUNDLED, BUNDLED_SHA256, CALIBRATION, load_weights
 from nst_lightning.pictures.read import read_image
+from tests.arithmetic import assert_features_close
 
 CONFIGURATION = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}  # as torchvision calls them
 README = Path(weights.__file__).with_name("README.md")
@@ -112,7 +113,7 @@ def test_features_do_not_depend_on_what_else_is_wanted():
     for layer in layers:
         alone = VGGFeatures([layer], settings)(PICTURE)
         assert list(alone) == [layer]
-        torch.testing.assert_close(alone[layer], together[layer], msg=lambda text, layer=layer: f"{layer.name}: {text}")
+        assert_features_close(alone[layer], together[layer])
 
 
 def test_nothing_is_computed_beyond_the_deepest_layer():
@@ -149,7 +150,7 @@ def test_weights_follow_the_type_after_they_were_used():
     before = features(PICTURE)[layer]
     after = features.double()(PICTURE.double())[layer]
     assert after.dtype == torch.float64
-    torch.testing.assert_close(after.float(), before, rtol=1e-3, atol=1e-4)
+    assert_features_close(after.float(), before)
 
 
 def test_loading_again_gives_the_same_features():

@@ -31,7 +31,7 @@ def fit(
     layers = ["--model.style_layers", "relu1_1", "relu3_1", "--model.content_layers", "relu2_2"]
     run = ["--trainer.max_steps", "30", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"]
     words = [*map(str, pictures), "--data.size", "64", *layers, *run, "--model.scales", SCALES, "--log.every_n_steps", "1"]
-    threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(PROJECT)}
+    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, *program, "fit", *words, *flags]
     done = subprocess.run(command, cwd=folder, env=os.environ | threads, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -44,6 +44,15 @@ def fit(
     return {name: [event.value for event in events.Scalars(name)] for name in names}
 
 
+def assert_runs_close(found: list[float], expected: list[float], name: str) -> None:
+    """The losses of two runs whose sums have another order.
+
+    They are added in float64 and agree to the last digit of float32, but for one in some million that lies where it is
+    rounded up or down. The optimiser makes of such a digit (6e-8) ten times as much in thirty steps, or a hundred times.
+    """
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-5, atol=1e-7, msg=name)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_two_processes_make_the_steps_of_one(pictures, tmp_path, optimizer):
     """If this fails, machines that share an image make another one: sums are lost, or lost after a change of scale."""
@@ -52,7 +61,7 @@ def test_two_processes_make_the_steps_of_one(pictures, tmp_path, optimizer):
     two = fit(pictures, tmp_path / "two", *flags, "--trainer.devices", "2", "--trainer.strategy", "tiles")
     assert list(one) == list(two) and len(one["loss/total"]) == 30
     for name, values in one.items():
-        torch.testing.assert_close(torch.tensor(two[name]), torch.tensor(values), rtol=1e-6, atol=1e-7, msg=name)
+        assert_runs_close(two[name], values, name)
 
 
 def test_a_checkpoint_resumes_with_another_number_of_processes(pictures, tmp_path):
@@ -63,7 +72,7 @@ def test_a_checkpoint_resumes_with_another_number_of_processes(pictures, tmp_pat
     checkpoint = tmp_path / "whole" / "logs" / "transfer" / "version_0" / "checkpoints" / "step=20.ckpt"
     rest = fit(pictures, tmp_path / "rest", *flags, "--ckpt_path", str(checkpoint), steps=10)
     for name, values in rest.items():
-        torch.testing.assert_close(torch.tensor(values), torch.tensor(whole[name][20:]), rtol=1e-6, atol=1e-7, msg=name)
+        assert_runs_close(values, whole[name][20:], name)
 
 
 @pytest.mark.parametrize("lost", ["first", "second"])

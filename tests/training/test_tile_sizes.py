@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -21,6 +23,10 @@ from nst_lightning.objective import memory
 from nst_lightning.objective.memory import budget, bytes_per_pixel, is_out_of_memory, largest_tile
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.training import tile_sizes
+from tests.arithmetic import assert_pictures_close
+
+if sys.platform != "win32":
+    import resource
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -130,7 +136,75 @@ def test_the_budget_is_what_is_left_in_the_control_group(tmp_path):
     (old / "memory.usage_in_bytes").write_text("600\n")
     (tmp_path / "cgroup").write_text("5:cpu:/x\n4:cpuacct,memory:/of/the/host\n")
     assert list(memory._left_in_groups(tmp_path, tmp_path / "cgroup")) == [100.0]
+
+
+@pytest.fixture
+def no_proc(monkeypatch):
+    """A system without /proc and /sys, such as macOS or Windows."""
+    monkeypatch.setattr(memory, "_read", lambda path: "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def free(monkeypatch, answer) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", answer)
+
+
+def test_the_budget_is_half_of_what_is_free_on_every_system(monkeypatch, no_proc):
+    """If this fails, `auto` plans with endless memory where there is no /proc, and never tiles."""
     assert 0 < budget(torch.device("cpu")) < float("inf")
+    free(monkeypatch, lambda: SimpleNamespace(available=6e9))
+    assert budget(torch.device("cpu")) == 3e9
+
+    def fails():
+        raise psutil.AccessDenied
+
+    free(monkeypatch, fails)  # unknown: tiles come when memory runs out
+    assert budget(torch.device("cpu")) == float("inf")
+
+
+def test_auto_tiles_where_there_is_no_proc(pictures, workdir, monkeypatch, no_proc):
+    """If this fails, a large picture is computed whole on macOS and Windows, and takes the memory of all programs."""
+    used = []
+    original = TiledObjective.forward
+
+    def forward(self, *args):
+        used.append(self.tile)
+        return original(self, *args)
+
+    monkeypatch.setattr(TiledObjective, "forward", forward)
+    monkeypatch.setattr(memory, "SMALLEST", 16)
+    flags = ["--trainer.max_steps", "1", "--model.scales", "none", "--model.style_loss", "gram"]
+    assert fit(pictures, *flags) == 0
+    free(monkeypatch, lambda: SimpleNamespace(available=12e6))
+    assert fit(pictures, *flags) == 0
+    assert used[0] is None and 16 <= used[1] < 64
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits address space as Linux does")
+def test_the_budget_knows_a_limit_of_address_space(monkeypatch):
+    """If this fails, `auto` plans with more than the batch system lets the process have."""
+    taken = psutil.Process().memory_info().vms
+    for limit, left in ((taken + 2**30, 2**30), (taken // 2, 0)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limit=limit: (limit, limit))
+        assert budget(torch.device("cpu")) == pytest.approx(left / 2, abs=2**26)
+
+
+@pytest.mark.parametrize(("system", "unit"), [("darwin", 1), ("freebsd", 1024), ("win32", 1)])
+def test_the_peak_is_known_on_every_system(monkeypatch, no_proc, system, unit):
+    """If this fails, a study has no peak memory, or a wrong one, on macOS or Windows."""
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=5000))
+    asked = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=5000))
+    monkeypatch.setattr(psutil, "Process", lambda: asked)
+    assert memory.peak_memory() == 5000 * unit
+
+
+def test_the_peak_is_at_least_what_is_held(monkeypatch):
+    """If this fails, the peak is of another unit, or of another process."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    memory.reset_peak_memory()
+    block = torch.ones(64 << 20, dtype=torch.uint8)
+    assert memory.peak_memory() >= 0.9 * psutil.Process().memory_info().rss >= 0.9 * block.numel()
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
@@ -152,8 +226,8 @@ def test_a_run_in_tiles_makes_the_same_picture_and_resumes_in_others(pictures, w
     start = runs / "version_1" / "checkpoints" / "step=2.ckpt"
     assert fit(pictures, *flags, "--model.tile", "17", "--ckpt_path", str(start)) == 0
     whole, tiled, resumed = (picture(runs / f"version_{version}") for version in range(3))
-    assert abs(tiled - whole).max() <= 1
-    assert abs(resumed - whole).max() <= 1
+    assert_pictures_close(tiled, whole)
+    assert_pictures_close(resumed, whole)
     saved = torch.load(runs / "version_2" / "checkpoints" / "step=8.ckpt", weights_only=True)
     assert saved["hyper_parameters"]["tile"] == 17 and set(saved["state_dict"]) == {"image"}
 
@@ -222,7 +296,7 @@ def test_a_run_that_is_out_of_memory_goes_on_with_smaller_tiles(pictures, workdi
     lines = [line for line in capsys.readouterr().out.splitlines() if "out of memory" in line]
     assert lines[0] == "out of memory at step 3: going on with tiles of 32 px"
     runs = workdir / "logs" / "transfer"
-    assert abs(picture(runs / "version_0") - picture(runs / "version_1")).max() <= 1
+    assert_pictures_close(picture(runs / "version_1"), picture(runs / "version_0"))
 
 
 def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypatch):
@@ -246,7 +320,7 @@ def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypat
     assert fit(pictures, *flags) == 0
     assert calls == [(0, None), (1, None), (2, None), (2, 32), (3, 32)]
     runs = workdir / "logs" / "transfer"
-    assert abs(picture(runs / "version_0") - picture(runs / "version_1")).max() <= 1
+    assert_pictures_close(picture(runs / "version_1"), picture(runs / "version_0"))
 
 
 @pytest.mark.parametrize("flags", [["--model.tile", "none"], ["--model.style_loss", "histogram"], ["--model.tile", "12"]])
@@ -261,6 +335,7 @@ REAL = """
 import resource, sys, torch
 from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.training import tile_sizes
+from tests.arithmetic import assert_pictures_close
 import lightning as L
 
 torch.set_num_threads(1)
