@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nst_lightning.api import stylize
+    from nst_lightning.api import Moment, stylize
     from nst_lightning.data import ImagePair
     from nst_lightning.losses.style_loss import StyleLoss
     from nst_lightning.module import StyleTransfer
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["ImagePair", "StyleLoss", "StyleTransfer", "VGGFeatures", "VGGSettings", "stylize"]
+__all__ = ["ImagePair", "Moment", "StyleLoss", "StyleTransfer", "VGGFeatures", "VGGSettings", "stylize"]
 
 _HOMES = {
     "ImagePair": "data",
+    "Moment": "api",
     "StyleLoss": "losses.style_loss",
     "StyleTransfer": "module",
     "VGGFeatures": "network.features",

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+import nst_lightning
 from nst_lightning.errors import BadArgument, LostProcess
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import world
 from nst_lightning.pictures.picture import fit_size, resize
 from nst_lightning.pictures.write import write_image
+from nst_lightning.training.description import describe, without_folders
 
 PREVIEW = 512  # pixels; TensorBoard's add_image takes 99 ms at 512 px and 408 ms at 1024 px
 
@@ -43,6 +44,9 @@ class RunLog(Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, StyleTransfer)
         pl_module.scalars.every = self.every_n_steps
+        for logger in trainer.loggers:  # Lightning writes hparams.yaml once, before the first step
+            if isinstance(logger, TensorBoardLogger):
+                logger.hparams.update(describe(pl_module, pl_module.pair, trainer))
         if self.save_every_n_steps is not None and run_folder(trainer) is None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             expected = "there is no folder of the run to write to; it needs a logger"
             raise BadArgument("save_every_n_steps", self.save_every_n_steps, expected)
@@ -51,12 +55,14 @@ class RunLog(Callback):
         assert isinstance(pl_module, StyleTransfer)
         self._described = False
         pair = pl_module.pair
-        if pair.content_image is not None:
-            self._add_image(trainer, "content", pair.content_image, 0)
-        for number, style in enumerate(pair.styles):
-            self._add_image(trainer, "style" if len(pair.styles) == 1 else f"style/{number + 1}", style.image, 0)
         if trainer.global_step == 0:
             self._add_image(trainer, "image", pl_module.current, 0)
+        # TensorBoard sorts by name: the forming image comes first
+        if pair.content_image is not None:
+            self._add_image(trainer, "input/content", pair.content_image, 0)
+        for number, style in enumerate(pair.styles):
+            name = "input/style" if len(pair.styles) == 1 else f"input/style_{number + 1}"
+            self._add_image(trainer, name, style.image, 0)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -72,7 +78,7 @@ class RunLog(Callback):
             measured = {f"val/{name}": float(value) for name, value in pl_module.evaluate(pl_module.stage).items()}
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):  # its table shows the last values of these metrics
-                    logger.log_hyperparams(self._hyperparameters(trainer, pl_module), measured, step=step)
+                    logger.log_hyperparams(describe(pl_module, pl_module.pair, trainer), measured, step=step)
         self._add_image(trainer, "image", pl_module.current, step)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -89,12 +95,6 @@ class RunLog(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(name, resize(image.detach().float().cpu(), size)[0], step)
-
-    def _hyperparameters(self, trainer: L.Trainer, pl_module: StyleTransfer) -> dict[str, Any]:
-        pair = pl_module.pair
-        data = {name: value for name in ("content", "style", "size") if (value := getattr(pair, name)) is not None}
-        run = {"max_steps": trainer.max_steps, "precision": trainer.precision, "seed": torch.initial_seed()}
-        return flatten({"model": dict(pl_module.hparams), "data": data, "trainer": run})
 
 
 def run_folder(trainer: L.Trainer) -> Path | None:
@@ -119,23 +119,6 @@ def measure(module: StyleTransfer) -> dict[str, Tensor]:
         return {}
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level, with the values that TensorBoard can show.
-
-    >>> flatten({"model": {"init": "noise", "layers": ["a", "b"]}})
-    {'model/init': 'noise', 'model/layers': 'a b'}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}/")
-        elif isinstance(value, list | tuple):
-            flat[prefix + name] = " ".join(map(str, value))
-        else:
-            flat[prefix + name] = value if isinstance(value, bool | int | float | str) else str(value)
-    return flat
-
-
 class SaveResult(Callback):
     """Write the picture when the run ends, whatever ends it, and say so in one line.
 
@@ -147,6 +130,7 @@ class SaveResult(Callback):
         quiet: whether to print nothing.
         quality: of ``output``, 1 to 100, for .jpg and .webp.
         background: what is behind transparent pixels where ``output`` has no transparency.
+        metadata: whether a PNG says by which version, settings and seed it was made; files by their bare names.
     """
 
     def __init__(
@@ -156,10 +140,12 @@ class SaveResult(Callback):
         quiet: bool = False,
         quality: int | None = None,
         background: str = "white",
+        metadata: bool = True,
     ) -> None:
         self.output = output
         self.options: dict[str, Any] = {"bits": bits, "quality": quality, "background": background}
         self.quiet = quiet
+        self.metadata = metadata
         self._line = ""
         self._start: float | None = None
 
@@ -221,10 +207,14 @@ class SaveResult(Callback):
         log_dir = run_folder(trainer) if trainer.is_global_zero else None
         folder = [log_dir / "result.png"] if log_dir else []
         output = [Path(self.output)] if self.output else []
-        result = pl_module.result
+        result, text = pl_module.result, None
+        if self.metadata:
+            settings = without_folders(describe(pl_module, pl_module.pair, trainer))
+            said = ", ".join(f"{name.replace('/', '.')}={value}" for name, value in settings.items())
+            text = {"Software": f"nst_lightning {nst_lightning.__version__}", "Settings": said}
         for path in folder + output:
             options = self.options if path in output else {}
-            write_image(result, path, pl_module.pair.alpha, dpi=pl_module.pair.dpi, **options)
+            write_image(result, path, pl_module.pair.alpha, dpi=pl_module.pair.dpi, text=text, **options)
         height, width = result.shape[-2:]
         return [" and ".join(map(str, output + folder)) or "(not saved)", f"{width} x {height}"]
 

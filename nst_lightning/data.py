@@ -14,7 +14,7 @@ from nst_lightning.pictures.colors import match_colors, match_luminance
 from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
 from nst_lightning.pictures.read import ImageSource
 from nst_lightning.pictures.regions import find_regions, shrink
-from nst_lightning.pictures.sources import name_of, read, several
+from nst_lightning.pictures.sources import name_of, names_of, read, several
 
 MAX_SIZE = 16384
 
@@ -97,6 +97,7 @@ class ImagePair(L.LightningDataModule):
         alpha: after ``setup``: the transparency of the content image, ``(1, H, W)``, or None.
         dpi: after ``setup``: the resolution of the content image in pixels an inch, or None.
         size: after ``setup``: the longer side in pixels (before, 0 for `original`).
+        settings: the arguments, pictures by their names.
         regions: after ``setup``: ``(R, H, W)``, how much each position of the image counts for each region, or None.
 
     Raises:
@@ -142,6 +143,9 @@ class ImagePair(L.LightningDataModule):
         self.content_mask = content_mask
         self.style_masks = several("style_mask", style_mask)
         self._loaded = False
+        named = {"content": content, "style": style, "content_mask": content_mask, "style_mask": style_mask}
+        others = {"size": size, "style_weights": style_weights, "style_scale": style_scale, "style_size": style_size}
+        self.settings = {name: names_of(value) for name, value in named.items()} | others | {"color": color}
 
     def _set_size(self, size: Any) -> None:
         """The longer side of the result, and with it that of the style."""

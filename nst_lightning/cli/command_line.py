@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from functools import partial
+from pathlib import PurePath
 from typing import Any, Literal
 
 import yaml
@@ -17,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from nst_lightning.callbacks import RunLog, SaveResult
 from nst_lightning.cli.early import read_config
 from nst_lightning.cli.parser import Parser, flag_of
+from nst_lightning.cli.runs import SaveConfig, name_run
 from nst_lightning.cli.settle import LOGS, argument_named_in, as_list, check_processes, check_trainer, explain_class, settle
 from nst_lightning.cli.words import expand
 from nst_lightning.data import ImagePair
@@ -81,6 +83,7 @@ class NSTCommandLine(LightningCLI):
                 trainer_defaults=TRAINER_DEFAULTS,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
+                save_config_callback=SaveConfig,
             )
         except BadArgument as error:
             flag = flag_of(error.name, self.fit_parser.flags())
@@ -132,6 +135,12 @@ class NSTCommandLine(LightningCLI):
             type=str,
             default="white",
             help="Colour behind transparent pixels where --output has no transparency (.jpg): a name or '#rrggbb'.",
+        )
+        parser.add_argument(
+            "--metadata",
+            type=bool,
+            default=True,
+            help="Whether PNG files say by which version, settings and seed they were made; files by their bare names.",
         )
         parser.add_lightning_class_args(RunLog, "log")
         parser.add_lightning_class_args(NewestCheckpoint, "checkpoint")
@@ -249,7 +258,13 @@ class NSTCommandLine(LightningCLI):
         extra = [
             *bar,
             *self._more_callbacks,
-            SaveResult(config.output, config.bits, quality=config.quality, background=config.background),
+            SaveResult(
+                config.output,
+                config.bits,
+                quality=config.quality,
+                background=config.background,
+                metadata=config.metadata,
+            ),
         ]
         make = partial(super().instantiate_trainer, precision=precision, **kwargs)
         try:
@@ -274,7 +289,14 @@ class NSTCommandLine(LightningCLI):
             config["enable_checkpointing"] = False
         if not config.get("logger"):
             self.save_config_callback = None  # there is no run's folder to write it to
+        for logger in as_list(config.get("logger")):
+            name_run(logger, *self._pictures())
         return super()._instantiate_trainer(config, callbacks)
+
+    def _pictures(self) -> list[str]:
+        """The names of the content and the style images, without folders and endings."""
+        pair = self.datamodule.settings
+        return [PurePath(str(name)).stem for kind in ("content", "style") for name in as_list(pair[kind])]
 
     def _set_seed(self) -> None:
         try:

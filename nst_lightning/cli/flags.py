@@ -32,6 +32,7 @@ TOP = (
     "bits",
     "quality",
     "background",
+    "metadata",
     "seed_everything",
     "ckpt_path",
     "help",

@@ -117,8 +117,9 @@ class Objective(nn.Module):
             step: the step of the run, for style losses that draw numbers.
 
         Returns:
-            ``total``, ``content``, ``style``, ``tv`` (those that are computed) and ``content/LAYER``, ``style/LAYER``; and
-            ``loss``, to be optimised: ``total`` divided by the sum of the weights, so that only their ratio matters.
+            ``total``, ``content``, ``style``, ``tv`` (those that are computed), ``content/LAYER`` and ``style/LAYER`` where
+            a term has several layers; and ``loss``, to be optimised: ``total`` divided by the sum of the weights, so that
+            only their ratio matters.
         """
         features = self.features(image)
         contents = {layer: content_loss(features[layer], target) for layer, target in self.content_targets.items()}
@@ -165,8 +166,10 @@ class Objective(nn.Module):
         total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
         parts = self.parts()
         loss = torch.stack([parts[name] * terms[name] for name in parts]).sum()
-        found = {f"content/{layer.name}": value for layer, value in contents.items()}
-        found |= {f"style/{layer.name}": value for layer, value in styles.items()}
+        found: dict[str, Tensor] = {}
+        for term, values in (("content", contents), ("style", styles)):
+            if len(values) > 1:  # one layer alone is the term
+                found |= {f"{term}/{layer.name}": value for layer, value in values.items()}
         return {"loss": loss, "total": total, **terms, **found}
 
 

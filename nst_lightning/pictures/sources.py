@@ -80,6 +80,17 @@ def name_of(source: Any) -> str:
     return str(source) if isinstance(source, str | os.PathLike) else f"({type(source).__name__})"
 
 
+def names_of(source: Any) -> Any:
+    """What to call a picture, several, or none.
+
+    >>> names_of(["a.jpg", b"..."]), names_of(None)
+    (['a.jpg', '(bytes)'], None)
+    """
+    if isinstance(source, list | tuple):
+        return [name_of(one) for one in source]
+    return None if source is None else name_of(source)
+
+
 def kind_of(name: Any) -> str | None:
     """``file`` or ``folder``, or None for anything else, such as words too long for a name."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ def write_image(
     quality: int | None = None,
     background: str = "white",
     dpi: tuple[float, float] | None = None,
+    text: Mapping[str, str] | None = None,
 ) -> None:
     """Write a picture atomically, tagged as sRGB, in the format that the ending names.
 
@@ -129,6 +131,7 @@ def write_image(
         background: what is behind transparent pixels where the format has no transparency (JPEG): a colour's name or
             ``#rrggbb``.
         dpi: pixels an inch, horizontal and vertical; 72 if None.
+        text: keywords and texts to go along in a .png; the other formats have no place for them.
 
     Raises:
         ImageError: see :func:`check_output` and :func:`parse_color`.
@@ -144,6 +147,8 @@ def write_image(
         encoded = as_vips(values, "srgb" if bits == 8 else "rgb16")
         x, y = dpi or (SCREEN, SCREEN)
         encoded = encoded.copy(xres=x / 25.4, yres=y / 25.4)
+        for number, (name, value) in enumerate((text or {}).items() if kind is PNG else ()):
+            encoded.set_type(pyvips.GValue.gstr_type, f"png-comment-{number}-{name}", value)
         target = pyvips.Target.new_to_descriptor(file.fileno())
         try:
             getattr(encoded, f"{kind.loader.removesuffix('load')}save_target")(

@@ -17,12 +17,12 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
-from nst_lightning.callbacks import flatten
 from nst_lightning.pictures.similarity import difference
 from nst_lightning.pictures.thumbnails import opened, thumbnail
 from nst_lightning.study.cells import Outcome
 from nst_lightning.study.figure import SMALLEST, Panel, Sheet, chart, plottable, stroke
 from nst_lightning.study.plan import Plan
+from nst_lightning.training.description import flatten
 from nst_lightning.wording import digits, label_of
 
 # page.html says what they mean

@@ -91,7 +91,7 @@ class Wanted:
         """The names of what a run with these pictures can be monitored by."""
         terms = self.terms(pair)
         names = ["total", *terms, *(["tv"] if self.weights["tv"] > 0 else [])]
-        names += [f"{term}/{layer.name}" for term in terms for layer in self.layers[term]]
+        names += [f"{term}/{layer.name}" for term in terms if len(self.layers[term]) > 1 for layer in self.layers[term]]
         compared = ["val/psnr", "val/ssim"] if pair.content_image is not None else []
         return [f"{kind}/{name}" for kind in ("loss", "val") for name in names] + compared
 

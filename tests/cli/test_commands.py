@@ -11,7 +11,9 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import nst_lightning
 from nst_lightning.main import main
+from tests.conftest import run_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +33,7 @@ def run(pictures, workdir, capsys):
     ]
     output = workdir / "new" / "out.png"
     assert main(["fit", *map(str, pictures), "--output", str(output), *flags, "--trainer.precision", "32-true"]) == 0
-    return workdir / "logs" / "transfer" / "version_0", output, capsys.readouterr().out
+    return run_folder(), output, capsys.readouterr().out
 
 
 def test_the_picture_is_in_the_run_and_at_output(run):
@@ -50,12 +52,13 @@ def test_tensorboard_has_images_losses_and_settings(run):
     events = EventAccumulator(str(run[0]), size_guidance={"images": 0, "scalars": 0})
     events.Reload()
     assert [image.step for image in events.Images("image")] == [0, 1, 3, 6, 7]
-    for name in ("content", "style"):
+    for name in ("input/content", "input/style"):
         assert len(events.Images(name)) == 1
+    assert sorted(events.Tags()["images"])[0] == "image", "the forming image comes first"
     picture = Image.open(io.BytesIO(events.Images("image")[-1].encoded_image_string))
     assert np.abs(np.asarray(picture, float) - np.asarray(Image.open(run[1]), float)).max() <= 1
     assert [value.step for value in events.Scalars("loss/total")] == [1, 3, 6, 7]
-    layers = {f"loss/style/relu{n}_1" for n in range(1, 5)} | {"loss/content/relu4_2"}
+    layers = {f"loss/style/relu{n}_1" for n in range(1, 5)}
     tags = set(events.Tags()["scalars"])
     assert {"loss/content", "loss/style", "learning_rate", "steps_per_second"} | layers <= tags
     assert {value.step for value in events.Scalars("val/psnr")} >= {2, 4, 6}
@@ -63,14 +66,27 @@ def test_tensorboard_has_images_losses_and_settings(run):
     hparams = {tag for tag in events.summary_metadata if tag.startswith("_hparams_")}
     assert "_hparams_/session_start_info" in hparams
     content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    assert b"model/style_weight" in content and b"trainer/max_steps" in content
+    for name in (
+        b"model/style_weight",
+        b"trainer/max_steps",
+        b"trainer/seed",
+        b"data/color",
+        b"data/style_mask",
+        b"version",
+    ):
+        assert name in content
+    assert b"_instantiator" not in content
+    assert "loss/content/relu4_2" not in tags, "the same chart as loss/content"
+    given = yaml.safe_load((run[0] / "hparams.yaml").read_text())
+    assert list(given)[:4] == ["data/content", "data/style", "data/size", "trainer/max_steps"]
+    assert given["data/size"] == 48 and given["model/style_weight"] == 8.0 and given["trainer/seed"] == 0
 
 
 def test_every_step_can_be_logged(pictures, workdir):
     """If this fails, `every_n_steps: 1` leaves steps out."""
     flags = ["--data.size", "32", "--trainer.max_steps", "4", "--log.every_n_steps", "1"]
     assert main(["fit", *map(str, pictures), *flags]) == 0
-    events = EventAccumulator(str(workdir / "logs" / "transfer" / "version_0"), size_guidance={"images": 0})
+    events = EventAccumulator(str(run_folder()), size_guidance={"images": 0})
     events.Reload()
     assert [image.step for image in events.Images("image")] == [0, 1, 2, 3, 4]
 
@@ -116,3 +132,26 @@ def test_help_all_explains_every_flag(capsys):
         assert f"--data.{flag}" in text
     for words in ("0 or more", "16384", "vgg11, vgg13, vgg16 or vgg19", "longer side"):
         assert words in " ".join(text.split())
+
+
+def test_a_run_is_called_by_its_pictures(run):
+    """If this fails, runs in TensorBoard cannot be told from each other."""
+    assert run[0].name == "version_0_chenonceau_starry_night"
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_a_picture_says_how_it_was_made(metadata, pictures, workdir):
+    """If this fails, a PNG tells where its author keeps things, or not by which settings it was made."""
+    words = ["--size", "32", "--steps", "2", "--seed", "5", "-o", "a.png", "--metadata", str(metadata).lower()]
+    assert main(["fit", *map(str, pictures), "--init", str(pictures[1]), *words]) == 0
+    for file in (Path("a.png"), run_folder() / "result.png"):
+        text = Image.open(file).text  # type: ignore[attr-defined]
+        assert metadata == ("Software" in text) == ("Settings" in text)
+        assert str(pictures[0].parent).encode() not in file.read_bytes()
+        if metadata:
+            assert text["Software"] == f"nst_lightning {nst_lightning.__version__}"
+            for said in ("data.content=chenonceau.png", "trainer.seed=5", "model.init=starry_night.png", "data.size=32"):
+                assert said in text["Settings"]
+    config = (run_folder() / "config.yaml").read_text()
+    assert config.startswith(f"# nst_lightning=={nst_lightning.__version__}\n")
+    assert yaml.safe_load(config)["seed_everything"] == 5

@@ -19,6 +19,7 @@ from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.flags import ALIASES, full_name, table, what_is_wrong
 from nst_lightning.cli.words import expand
 from nst_lightning.main import main
+from tests.conftest import run_folder
 
 ODD = [
     "a b.png",
@@ -121,7 +122,7 @@ def test_logs_go_where_lightning_users_expect_them(pictures, workdir):
     """If this fails, `default_root_dir` is ignored, or a logger's own folder is."""
     words = ["fit", *map(str, pictures), "--size", "32", "--steps", "1"]
     assert main([*words, "--trainer.default_root_dir", "X"]) == 0
-    assert (workdir / "X" / "transfer" / "version_0" / "result.png").is_file()
+    assert (run_folder(0, "X/transfer") / "result.png").is_file()
     assert main([*words, "--trainer.default_root_dir", "X", "--trainer.logger.init_args.save_dir", "Y"]) == 0
     assert sorted(path.name for path in workdir.iterdir()) == ["X", "Y"]
 

@@ -69,7 +69,7 @@ def test_a_checkpoint_resumes_with_another_number_of_processes(pictures, tmp_pat
     flags = ["--model.tile", "24", "--model.style_loss", "gram"]
     two = ["--trainer.devices", "2", "--trainer.strategy", "tiles"]
     whole = fit(pictures, tmp_path / "whole", *flags, *two, "--checkpoint.every_n_train_steps", "20")
-    checkpoint = tmp_path / "whole" / "logs" / "transfer" / "version_0" / "checkpoints" / "step=20.ckpt"
+    checkpoint = run_folder(0, tmp_path / "whole/logs/transfer") / "checkpoints" / "step=20.ckpt"
     rest = fit(pictures, tmp_path / "rest", *flags, "--ckpt_path", str(checkpoint), steps=10)
     for name, values in rest.items():
         assert_runs_close(values, whole[name][20:], name)
@@ -101,6 +101,7 @@ def test_a_process_that_dies_ends_the_run_with_its_picture(pictures, tmp_path, l
 SHORT_OF_MEMORY = """
 import sys
 import torch.distributed as dist
+from tests.conftest import run_folder
 from nst_lightning.training import tile_sizes
 from nst_lightning.main import main
 from nst_lightning.network.features import VGGFeatures

@@ -15,6 +15,7 @@ from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
 from nst_lightning.training.resume import differences, fingerprint
+from tests.conftest import run_folder
 
 SHALLOW = [
     "--model.content_layers=[conv_2]",
@@ -48,7 +49,7 @@ def run(workdir, pictures, capsys) -> Path:
     """The folder of a finished run of 6 steps."""
     assert fit(pictures, "--trainer.max_steps=6", "--output=first.png", "--checkpoint.every_n_train_steps=2") == 0
     capsys.readouterr()
-    return workdir / "logs" / "transfer" / "version_0"
+    return run_folder()
 
 
 @pytest.mark.parametrize("steps", [6, 5, 1])
@@ -59,7 +60,7 @@ def test_a_run_with_nothing_left_to_do_writes_its_picture(run, pictures, capsys,
     assert re.search(rf"nothing left to do: \S+step=6\.ckpt has 6 of {steps} steps · again\.png", said), said
     first = np.asarray(Image.open("first.png"))
     assert np.array_equal(first, np.asarray(Image.open("again.png")))
-    assert np.array_equal(first, np.asarray(Image.open("logs/transfer/version_1/result.png")))
+    assert np.array_equal(first, np.asarray(Image.open(run_folder(1) / "result.png")))
 
 
 def test_fewer_steps_than_a_checkpoint_of_an_earlier_scale(run, pictures, capsys):
@@ -68,7 +69,7 @@ def test_fewer_steps_than_a_checkpoint_of_an_earlier_scale(run, pictures, capsys
         path.unlink()
     flags = ["--trainer.max_steps=2", "--checkpoint.save_top_k=-1", "--checkpoint.every_n_train_steps=1"]
     assert fit(pictures, *flags) == 0
-    early = "logs/transfer/version_1/checkpoints/step=1.ckpt"
+    early = str(run_folder(1) / "checkpoints/step=1.ckpt")
     assert torch.load(early, weights_only=True)["state_dict"]["image"].shape[2:] == (18, 24)
     more = "--model.scales=[{size: 0.5, steps: 9}, {size: 1.0, steps: 1}]"  # else one step is one scale
     assert fit(pictures, "--trainer.max_steps=2", more, f"--ckpt_path={early}", "--output=out.png") == 0
@@ -94,7 +95,7 @@ def test_another_size_is_refused_before_anything_is_written(run, workdir, pictur
         Image.open(pictures[0]).rotate(90, expand=True).save(content)
     if "early" in flags:
         assert fit(pictures, "--trainer.max_steps=2", "--checkpoint.every_n_train_steps=1") == 0
-        checkpoint = str(workdir / "logs/transfer/version_1/checkpoints/step=1.ckpt")
+        checkpoint = str(run_folder(1) / "checkpoints/step=1.ckpt")
         capsys.readouterr()
     before = everything(workdir)
     given = [flag for flag in flags if flag.startswith("--")]
@@ -112,7 +113,7 @@ def test_a_finished_run_goes_on_at_its_size(run, pictures, capsys):
     assert "34 steps (40 in all)" in capsys.readouterr().out
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator("logs/transfer/version_1")
+    events = EventAccumulator(str(run_folder(1)))
     events.Reload()
     assert {event.value for event in events.Scalars("size")} == {48.0}
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from nst_lightning.main import main
+from tests.conftest import run_folder
 
 # one shallow layer each: a step takes milliseconds
 SHALLOW = [
@@ -34,7 +35,7 @@ def fit(pictures, *flags: object) -> None:
 def run(workdir, pictures) -> Path:
     """The folder of checkpoints of a run of 20 steps."""
     fit(pictures, "--trainer.max_steps=20", "--checkpoint.every_n_train_steps=5", "--output=whole.png")
-    return workdir / "logs" / "transfer" / "version_0" / "checkpoints"
+    return run_folder() / "checkpoints"
 
 
 def test_the_newest_two_are_kept(run):

@@ -20,6 +20,7 @@ from nst_lightning.pictures.picture import resize
 from nst_lightning.training.carry import carry_over
 from nst_lightning.training.optimizers import adam, lbfgs
 from nst_lightning.training.scales import Scale, Stage, automatic, schedule
+from tests.conftest import run_folder
 
 TWO = [{"size": 0.5, "steps": 4}, {"size": 1.0, "steps": 4}]
 
@@ -272,7 +273,7 @@ def test_resuming_around_a_change_of_scale_is_the_same_run(pictures, workdir, op
     whole, picture = end(0)
     shapes = []
     for version, step in enumerate((3, 4, 5), start=1):
-        start = runs / "version_0" / "checkpoints" / f"step={step}.ckpt"
+        start = run_folder(0, runs) / "checkpoints" / f"step={step}.ckpt"
         shapes.append(tuple(torch.load(start, weights_only=True)["state_dict"]["image"].shape[2:]))
         fit(pictures, *flags, "--ckpt_path", str(start))
         saved, again = end(version)
@@ -287,7 +288,7 @@ def test_a_checkpoint_of_other_scales_says_so(pictures, workdir, capsys):
     """If this fails, a checkpoint of another size ends in a traceback."""
     flags = ["--checkpoint.every_n_train_steps", "2", "--checkpoint.save_top_k", "-1"]
     fit(pictures, *flags)
-    start = workdir / "logs" / "transfer" / "version_0" / "checkpoints" / "step=2.ckpt"
+    start = run_folder() / "checkpoints" / "step=2.ckpt"
     content, style = map(str, pictures)
     other = ["--data.size", "40", "--trainer.max_steps", "8", "--ckpt_path", str(start), "--trainer.precision", "32-true"]
     assert main(["fit", content, style, *other]) == 2

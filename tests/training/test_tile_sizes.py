@@ -24,6 +24,7 @@ from nst_lightning.objective.memory import budget, bytes_per_pixel, is_out_of_me
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.training import tile_sizes
 from tests.arithmetic import assert_pictures_close
+from tests.conftest import run_folder
 
 if sys.platform != "win32":
     import resource
@@ -223,7 +224,7 @@ def test_a_run_in_tiles_makes_the_same_picture_and_resumes_in_others(pictures, w
     runs = workdir / "logs" / "transfer"
     assert fit(pictures, *flags, "--model.tile", "none") == 0
     assert fit(pictures, *flags, "--model.tile", "24") == 0
-    start = runs / "version_1" / "checkpoints" / "step=2.ckpt"
+    start = run_folder(1, runs) / "checkpoints" / "step=2.ckpt"
     assert fit(pictures, *flags, "--model.tile", "17", "--ckpt_path", str(start)) == 0
     whole, tiled, resumed = (picture(runs / f"version_{version}") for version in range(3))
     assert_pictures_close(tiled, whole)
@@ -248,7 +249,7 @@ def test_content_features_that_do_not_fit_are_computed_in_each_step(pictures, wo
     assert fit(pictures, *flags) == 0
     runs = workdir / "logs" / "transfer"
     assert kept == [True, False]
-    assert abs(picture(runs / "version_0") - picture(runs / "version_1")).max() == 0
+    assert abs(picture(run_folder(0, runs)) - picture(run_folder(1, runs))).max() == 0
 
 
 # ---- out of memory ---------------------------------------------------------------------------------------------------
@@ -296,7 +297,7 @@ def test_a_run_that_is_out_of_memory_goes_on_with_smaller_tiles(pictures, workdi
     lines = [line for line in capsys.readouterr().out.splitlines() if "out of memory" in line]
     assert lines[0] == "out of memory at step 3: going on with tiles of 32 px"
     runs = workdir / "logs" / "transfer"
-    assert_pictures_close(picture(runs / "version_1"), picture(runs / "version_0"))
+    assert_pictures_close(picture(run_folder(1, runs)), picture(run_folder(0, runs)))
 
 
 def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypatch):
@@ -320,7 +321,7 @@ def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypat
     assert fit(pictures, *flags) == 0
     assert calls == [(0, None), (1, None), (2, None), (2, 32), (3, 32)]
     runs = workdir / "logs" / "transfer"
-    assert_pictures_close(picture(runs / "version_1"), picture(runs / "version_0"))
+    assert_pictures_close(picture(run_folder(1, runs)), picture(run_folder(0, runs)))
 
 
 @pytest.mark.parametrize("flags", [["--model.tile", "none"], ["--model.style_loss", "histogram"], ["--model.tile", "12"]])
