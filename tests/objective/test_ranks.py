@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.conftest import run_folder
+
 PROJECT = Path(__file__).parents[2]
 SCALES = "[{size: 0.75, steps: 1}, {size: 1.0, steps: 1}]"
 
@@ -101,7 +103,6 @@ def test_a_process_that_dies_ends_the_run_with_its_picture(pictures, tmp_path, l
 SHORT_OF_MEMORY = """
 import sys
 import torch.distributed as dist
-from tests.conftest import run_folder
 from nst_lightning.training import tile_sizes
 from nst_lightning.main import main
 from nst_lightning.network.features import VGGFeatures
