@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-browser test-processors bench sheet report report-quick slow soak clean
+.PHONY: demo test test-browser test-processors bench sheet report report-quick recipes slow soak clean
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
@@ -49,6 +49,10 @@ report: $(INSTALLED)
 # The same, small.
 report-quick: $(INSTALLED)
 	$(BIN)/python -m nst_lightning study --config configs/studies/*.yaml --data.size 128 --seconds 5 --output logs/report-quick --report logs/report-quick
+
+# The table of configs/README.md: presets and recipes at full length; half an hour on two cores.
+recipes: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks.recipes
 
 # The tests that take minutes.
 slow: $(INSTALLED)

@@ -25,9 +25,8 @@ def name_run(logger: Any, *pictures: str) -> None:
     """
     if not isinstance(logger, TensorBoardLogger | CSVLogger) or not pictures:
         return
-    version = logger.version  # what was asked for, or the next free number
-    if isinstance(version, int):
-        logger._version = f"version_{version}_{slug('_'.join(pictures))[:LONGEST].strip('_.-')}"
+    if logger._version is None:  # none was asked for: the next free number
+        logger._version = f"version_{logger.version}_{slug('_'.join(pictures))[:LONGEST].strip('_.-')}"
 
 
 class SaveConfig(SaveConfigCallback):

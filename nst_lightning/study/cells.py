@@ -26,6 +26,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import nst_lightning
 from nst_lightning.cli.command_line import NSTCommandLine
+from nst_lightning.data import ImagePair
 from nst_lightning.errors import UsageError
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.distances import distances
@@ -171,6 +172,9 @@ def _run(config: dict[str, Any], folder: Path, logger: Any, callbacks: list[Call
 def steps_for(seconds: float, config: dict[str, Any], folder: Path) -> int:
     """How many steps, 1 or more, fill a time: some are timed at every scale, in a run that writes to ``folder``."""
     data, given = config["data"], config["model"]["scales"]
+    if data["size"] == "original":
+        (pair := ImagePair(**data)).setup("fit")
+        data = data | {"size": pair.size}
     scales: Any = given if isinstance(given, str) else [Scale(**scale) for scale in given]
     many = 100_000  # for the share of each scale
     stages = schedule(scales, data["size"], (data["size"], data["size"]), many)

@@ -49,7 +49,7 @@ class Plan:
             self.configs = [_essence(parser.resolve(cell)) for cell in words]
             _check_one_of(words)
         except UsageError as error:
-            raise UsageError(f"--config {path}: {error.message}") from error
+            raise UsageError(f"--config {path}: {error.message.replace('--config ', 'its config ', 1)}") from error
         self.keys = [key_of(config, self.study.seconds) for config in self.configs]
 
     def job(self, number: int, packs: bool) -> Job:
