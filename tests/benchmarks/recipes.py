@@ -55,8 +55,8 @@ def main() -> None:
         print(rows[-1], end="", flush=True)
     how = (
         f"At {args.size} px, chenonceau.jpg and starry_night.jpg, full length, on {cpu_name()} with two threads in "
-        f"{choose_precision(None)[0]}. Distances are of layers that nothing here optimises: 0 is the picture itself, about 1 "
-        "an unrelated one; statistics do not see strokes.\n\n"
+        f"{choose_precision(None)[0]}. Distances are of layers that nothing here optimises: 0 is the picture itself, about "
+        "1 an unrelated one; statistics do not see strokes.\n\n"
     )
     text = args.table.read_text(encoding="utf-8")
     write_file(args.table, MARKS.sub(lambda marks: marks[1] + how + HEAD + "".join(rows) + marks[2], text).encode())
