@@ -46,7 +46,7 @@ class Wanted:
     ) -> None:
         for term, weight in weights.items():
             if not 0 <= weight <= LARGEST:
-                expected = f"a weight is a number from 0 to {LARGEST:.0e}; only the ratio of the weights matters"
+                expected = f"a weight is a number of 0 or more, at most {LARGEST:.0e}; only the ratio of weights matters"
                 raise BadArgument(f"{term}_weight", weight, expected)
         if weights["content"] == weights["style"] == 0:
             raise BadArgument("style_weight", weights["style"], "content_weight is 0 as well: nothing is left to optimise")

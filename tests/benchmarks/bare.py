@@ -14,7 +14,6 @@ from nst_lightning.losses.style_loss import EPSILON
 from nst_lightning.losses.variation import total_variation
 from nst_lightning.losses.wasserstein import matrix_root, wasserstein_loss
 from nst_lightning.network.layers import Layer
-from nst_lightning.training.optimizers import OPTIMIZERS
 
 
 class Bare:
@@ -30,16 +29,16 @@ class Bare:
 
     def __init__(self, module: StyleTransfer, pictures: tuple[Tensor, Tensor], precision: str) -> None:
         self.half = precision == "bf16-mixed"
-        self.content_layers, self.style_layers = module.content_layers, module.style_layers
+        self.content_layers, self.style_layers = module.wanted.layers["content"], module.wanted.layers["style"]
         self.network = VGGFeatures({*self.content_layers, *self.style_layers}, module.settings)
-        self.weights, self.decay = module.weights, module.average.decay
+        self.weights, self.decay = module.wanted.weights, module.progress.average.decay
         self.gram = module.hparams["style_loss"] == "gram"
         if not self.gram and module.hparams["style_loss"] != "wasserstein":
             raise NotImplementedError(f"bare loop with {module.hparams['style_loss']}")
-        self.clamp = module.optimizer != "lbfgs"
+        self.clamp = module.optimization.optimizer != "lbfgs"
         self.image = nn.Parameter(module.image.detach().clone())
         self.average = torch.zeros_like(self.image)
-        self.optimizer = OPTIMIZERS[str(module.optimizer)]([self.image])
+        self.optimizer = module.make_optimizer([self.image])
         self.scale = self.image.numel() / sum(self.weights.values())
         with torch.no_grad():
             self.content, style = (self.features(picture) for picture in pictures)

@@ -62,7 +62,12 @@ class Crowson:
 
     def __init__(self, settings: dict[str, Any], device: str = "cpu") -> None:
         module = StyleTransfer(**settings)
-        self.weights, self.content_layers, self.style_layers = module.weights, module.content_layers, module.style_layers
+        wanted = module.wanted
+        self.weights, self.content_layers, self.style_layers = (
+            wanted.weights,
+            wanted.layers["content"],
+            wanted.layers["style"],
+        )
         self.network = PlainVGG({*self.content_layers, *self.style_layers}, module.settings).to(device)
         self.pictures = [read_image(path).rgb[None].to(device) for path in PICTURES]
         self.optimizer: torch.optim.Adam | None = None
@@ -141,7 +146,7 @@ def judge(image: Tensor, settings: dict[str, Any]) -> float:
     module = StyleTransfer(**settings)
     layers = layer_weights(settings["content_layers"], "vgg16", ""), layer_weights(settings["style_layers"], "vgg16", "")
     network = VGGFeatures({*layers[0], *layers[1]}, module.settings)
-    objective = Objective(network, *layers, make_style_losses(settings["style_loss"]), module.weights)
+    objective = Objective(network, *layers, make_style_losses(settings["style_loss"]), module.wanted.weights)
     content, style = read_pair(PICTURES, SIZE)
     objective.set_targets(content, [StyleImage(style, None, 1.0)], None)
     with torch.no_grad():

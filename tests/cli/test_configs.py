@@ -173,7 +173,8 @@ def test_a_recipe_has_the_objective_of_its_source(name):
     network = VGGFeatures(layers.values(), VGGSettings(**recipe["features"])).double()
     settings = {key: value for key, value in recipe.items() if key not in ("optimizer", "features", "scales")}
     module = StyleTransfer(**settings)
-    tables = (module.content_layers, module.style_layers, module.style_losses, module.weights)
+    wanted = module.wanted
+    tables = (wanted.layers["content"], wanted.layers["style"], wanted.style_losses, wanted.weights)
     objective = Objective(network, *tables)
     double = {part: picture.double() for part, picture in pictures.items()}
     objective.set_targets(double["content"], [StyleImage(double["style"], None, 1.0)], None)
@@ -193,9 +194,10 @@ def test_the_balance_is_the_same_at_every_size():
     here: what is compared is the objective alone.
     """
     module = StyleTransfer()
-    layers = {*module.content_layers, *module.style_layers}
+    wanted = module.wanted
+    layers = {*wanted.layers["content"], *wanted.layers["style"]}
     objective = Objective(
-        VGGFeatures(layers), module.content_layers, module.style_layers, module.style_losses, module.weights
+        VGGFeatures(layers), wanted.layers["content"], wanted.layers["style"], wanted.style_losses, wanted.weights
     )
     names = ("results/chenonceau_starry_night.jpg", "content/chenonceau.jpg", "style/starry_night.jpg")
     pictures = [read_image(ROOT / "images" / name).rgb[None] for name in names]
@@ -205,5 +207,5 @@ def test_the_balance_is_the_same_at_every_size():
             result, content, style = (resize(p, fit_size(*p.shape[-2:], size)) for p in pictures)
             objective.set_targets(content, [StyleImage(style, None, 1.0)], None)
             terms = objective(resize(result, tuple(content.shape[-2:])))
-            balance[size] = float(module.weights["style"] * terms["style"] / terms["content"])
+            balance[size] = float(wanted.weights["style"] * terms["style"] / terms["content"])
     assert max(balance.values()) < 2 * min(balance.values()), balance

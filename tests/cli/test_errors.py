@@ -24,7 +24,7 @@ from PIL import Image
 
 import nst_lightning.network.weights
 from nst_lightning.main import main
-from nst_lightning.module import VGGFeatures
+from nst_lightning.network.features import VGGFeatures
 
 Refused = Callable[..., str]
 PRECIOUS = b"the picture of another run"
