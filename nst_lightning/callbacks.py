@@ -11,6 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.utils.tensorboard.summary import hparams
 
 import nst_lightning
 from nst_lightning.errors import BadArgument, LostProcess
@@ -46,7 +47,7 @@ class RunLog(Callback):
         pl_module.scalars.every = self.every_n_steps
         for logger in trainer.loggers:  # Lightning writes hparams.yaml once, before the first step
             if isinstance(logger, TensorBoardLogger):
-                logger.hparams.update(describe(pl_module, pl_module.pair, trainer))
+                logger.hparams.update(describe(pl_module, pl_module.pair, trainer).whole)
         if self.save_every_n_steps is not None and run_folder(trainer) is None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             expected = "there is no folder of the run to write to; it needs a logger"
             raise BadArgument("save_every_n_steps", self.save_every_n_steps, expected)
@@ -78,7 +79,7 @@ class RunLog(Callback):
             measured = {f"val/{name}": float(value) for name, value in pl_module.evaluate(pl_module.stage).items()}
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):  # its table shows the last values of these metrics
-                    logger.log_hyperparams(describe(pl_module, pl_module.pair, trainer), measured, step=step)
+                    log_table(logger, describe(pl_module, pl_module.pair, trainer).for_table, measured, step)
         self._add_image(trainer, "image", pl_module.current, step)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -95,6 +96,19 @@ class RunLog(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(name, resize(image.detach().float().cpu(), size)[0], step)
+
+
+def log_table(logger: TensorBoardLogger, settings: Mapping[str, Any], metrics: Mapping[str, float], step: int) -> None:
+    """Write a run's line of TensorBoard's table.
+
+    As ``logger.log_hyperparams`` does, but for the list of columns: TensorBoard would take that of one run for all.
+    """
+    _, start, end = hparams(dict(settings), dict(metrics))
+    logger.log_metrics(dict(metrics), step)
+    writer = logger.experiment._get_file_writer()
+    if writer is not None:  # it is None where another process writes
+        for summary in (start, end):
+            writer.add_summary(summary, step)
 
 
 def run_folder(trainer: L.Trainer) -> Path | None:
@@ -209,7 +223,7 @@ class SaveResult(Callback):
         output = [Path(self.output)] if self.output else []
         result, text = pl_module.result, None
         if self.metadata:
-            settings = without_folders(describe(pl_module, pl_module.pair, trainer))
+            settings = without_folders(describe(pl_module, pl_module.pair, trainer).whole)
             said = ", ".join(f"{name.replace('/', '.')}={value}" for name, value in settings.items())
             text = {"Software": f"nst_lightning {nst_lightning.__version__}", "Settings": said}
         for path in folder + output:

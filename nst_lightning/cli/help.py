@@ -37,7 +37,7 @@ another task          --config texture --style a.jpg  (or reconstruct)
 my own settings       --config mine.yaml  (print all: --print_config)
 to go on              --ckpt_path logs/transfer  (Ctrl-C keeps the picture)
 where it is written   -o out.png  (or .jpg .tif .webp; --bits 16, --quality 90);
-                      logs/transfer/version_N/ keeps config, checkpoint and
+                      logs/transfer/version_N_… keeps config, checkpoint and
                       TensorBoard run; --trainer.logger false writes none
 
 A section may be left out where one alone has the flag: --size is --data.size.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -14,8 +14,30 @@ import nst_lightning
 from nst_lightning.data import ImagePair
 
 
-def describe(module: L.LightningModule, pair: ImagePair, trainer: L.Trainer) -> dict[str, Any]:
-    """The settings of a run: first the pictures, then what differs from the defaults, then the rest.
+class Description(NamedTuple):
+    """The settings of a run.
+
+    Attributes:
+        given: the pictures, size, steps and seed, and what a person set otherwise than it is by itself.
+        usual: all others.
+    """
+
+    given: dict[str, Any]
+    usual: dict[str, Any]
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """All settings, those that a person set first."""
+        return self.given | self.usual
+
+    @property
+    def for_table(self) -> dict[str, Any]:
+        """The same for TensorBoard, which sorts by name: ``usual/…`` comes after what a person set."""
+        return self.given | {f"usual/{name}": value for name, value in self.usual.items()}
+
+
+def describe(module: L.LightningModule, pair: ImagePair, trainer: L.Trainer) -> Description:
+    """The settings of a run.
 
     Args:
         module: its ``hparams`` are the arguments that it was made with.
@@ -32,9 +54,10 @@ def describe(module: L.LightningModule, pair: ImagePair, trainer: L.Trainer) -> 
     run = {"max_steps": trainer.max_steps, "precision": trainer.precision, "seed": torch.initial_seed()}
     flat |= flatten({"trainer": run, "version": nst_lightning.__version__})
     first = ("data/content", "data/style", "data/size", "trainer/max_steps", "trainer/seed")
-    order = [name for name in first if flat.get(name) not in (None, "None", "")]
-    order += [name for name, value in flat.items() if name in usual and value != usual[name]]
-    return {name: flat[name] for name in dict.fromkeys([*order, *flat])}
+    names = [name for name in first if flat.get(name) not in (None, "None", "")]
+    names += [name for name, value in flat.items() if name in usual and value != usual[name]]
+    given = {name: flat[name] for name in dict.fromkeys(names)}
+    return Description(given, {name: value for name, value in flat.items() if name not in given})
 
 
 def defaults_of(kind: type) -> dict[str, Any]:

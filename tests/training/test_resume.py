@@ -32,7 +32,7 @@ def test_sixty_steps_are_25_and_35(pictures, workdir, optimizer):
     resumed = ["--checkpoint.every_n_train_steps", "60", "--ckpt_path", str(part)]
     fit(pictures, *common, "--trainer.max_steps", "60", *resumed)
     whole = image_of(run_folder(0, runs) / "checkpoints" / "step=60.ckpt")
-    assert torch.equal(whole, image_of(runs / "version_2" / "checkpoints" / "step=60.ckpt"))
+    assert torch.equal(whole, image_of(run_folder(2, runs) / "checkpoints" / "step=60.ckpt"))
     assert not torch.equal(whole, image_of(part))
 
 

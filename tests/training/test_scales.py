@@ -266,7 +266,7 @@ def test_resuming_around_a_change_of_scale_is_the_same_run(pictures, workdir, op
     runs = workdir / "logs" / "transfer"
 
     def end(version: int) -> tuple[dict, np.ndarray]:
-        folder = runs / f"version_{version}"
+        folder = run_folder(version, runs)
         saved = torch.load(folder / "checkpoints" / "step=8.ckpt", weights_only=True)
         return saved, np.asarray(Image.open(folder / "result.png"))
 

@@ -226,10 +226,10 @@ def test_a_run_in_tiles_makes_the_same_picture_and_resumes_in_others(pictures, w
     assert fit(pictures, *flags, "--model.tile", "24") == 0
     start = run_folder(1, runs) / "checkpoints" / "step=2.ckpt"
     assert fit(pictures, *flags, "--model.tile", "17", "--ckpt_path", str(start)) == 0
-    whole, tiled, resumed = (picture(runs / f"version_{version}") for version in range(3))
+    whole, tiled, resumed = (picture(run_folder(version, runs)) for version in range(3))
     assert_pictures_close(tiled, whole)
     assert_pictures_close(resumed, whole)
-    saved = torch.load(runs / "version_2" / "checkpoints" / "step=8.ckpt", weights_only=True)
+    saved = torch.load(run_folder(2, runs) / "checkpoints" / "step=8.ckpt", weights_only=True)
     assert saved["hyper_parameters"]["tile"] == 17 and set(saved["state_dict"]) == {"image"}
 
 
