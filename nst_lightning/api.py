@@ -17,7 +17,7 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.module import StyleTransfer
 from nst_lightning.pictures.picture import to_pil
 from nst_lightning.pictures.read import ImageSource
-from nst_lightning.training.optimizers import choose_precision
+from nst_lightning.training.precision import choose_precision
 from nst_lightning.training.seeds import seeded
 from nst_lightning.training.silence import silence
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import lightning as L
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance
+from nst_lightning.pictures.masks import regions_of
 from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
-from nst_lightning.pictures.read import ImageSource
-from nst_lightning.pictures.regions import find_regions, shrink
+from nst_lightning.pictures.regions import shrink
 from nst_lightning.pictures.sources import name_of, names_of, read, several
 
 MAX_SIZE = 16384
@@ -182,7 +182,9 @@ class ImagePair(L.LightningDataModule):
             picture = first if first and number == 0 else read("style", source)
             pictures.append(_fitted(picture, style_size))
         rgbs = [self._recolor(picture) for picture in pictures]
-        self.regions, style_regions = self._regions([picture.rgb.shape[-2:] for picture in pictures])
+        shape = None if content is None else (int(content.rgb.shape[-2]), int(content.rgb.shape[-1]))
+        masks, sizes = self.style_masks, [picture.rgb.shape[-2:] for picture in pictures]
+        self._region_names, self.regions, style_regions = regions_of(self.content_mask, masks, shape, sizes)
         if self.alpha is not None:
             self.regions = self.alpha if self.regions is None else self.regions * self.alpha
         if self.regions is not None and not float(self.regions.sum()) > 0:
@@ -214,32 +216,6 @@ class ImagePair(L.LightningDataModule):
             return style.rgb[None]
         change = match_luminance if self.color == "luminance" else match_colors
         return change(style.rgb[None], self.content_image, style.alpha, self.alpha)
-
-    def _regions(self, sizes: Sequence[Sequence[int]]) -> tuple[Tensor | None, list[Tensor | None]]:
-        """The regions of the content mask, and those of each style mask in the same order."""
-        self._region_names = [""]
-        if self.content_mask is None and not self.style_masks:
-            return None, [None] * len(sizes)
-        if self.content_mask is None or self.content_image is None:
-            raise BadArgument("content_mask", self.content_mask, "a style mask needs a content image with a mask")
-        if len(self.style_masks) != len(sizes):
-            given = f"{len(self.style_masks)} for {len(sizes)} style images"
-            raise BadArgument("style_mask", given, "every style image needs a mask")
-        ours = _mask("content_mask", self.content_mask)
-        theirs = [_mask("style_mask", mask) for mask in self.style_masks]
-        self._region_names = list(ours)
-        known = {color for regions in theirs for color in regions}
-        for missing in sorted(set(ours) - known):
-            raise BadArgument("style_mask", missing, f"no style mask has the region {missing} of the content mask")
-        for missing in sorted(known - set(ours)):
-            raise BadArgument("content_mask", missing, f"the content mask lacks the region {missing} of a style mask")
-        content_size = (int(self.content_image.shape[-2]), int(self.content_image.shape[-1]))
-        content = torch.cat([shrink(region, content_size) for region in ours.values()])
-        styles: list[Tensor | None] = []
-        for regions, (height, width) in zip(theirs, sizes, strict=True):
-            absent = torch.zeros(1, height, width)
-            styles.append(torch.cat([shrink(regions[c], (height, width)) if c in regions else absent for c in ours]))
-        return content, styles
 
     # ---- what the module asks for ------------------------------------------------------------------------------------
 
@@ -301,16 +277,3 @@ def _fitted(picture: Picture, longer_side: int) -> Picture:
     """The picture with this longer side."""
     height, width = (int(side) for side in picture.rgb.shape[-2:])
     return resize_picture(picture, fit_size(height, width, longer_side))
-
-
-def _mask(argument: str, source: ImageSource) -> dict[str, Tensor]:
-    """The regions of a mask.
-
-    Raises:
-        BadArgument: if it cannot be read, or shows nothing.
-    """
-    rgb, alpha, _ = read(argument, source)
-    regions = find_regions(rgb, alpha)
-    if not regions:
-        raise BadArgument(argument, name_of(source), "is transparent everywhere: there is no region in it")
-    return regions

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.data import ImagePair
-from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
+from nst_lightning.errors import BadArgument, reason
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.pictures.picture import resize
@@ -27,7 +26,8 @@ from nst_lightning.training.anew import begin_anew
 from nst_lightning.training.checks import check_callbacks, check_sizes
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
-from nst_lightning.training.optimizers import Optimization, check_precision
+from nst_lightning.training.optimizers import Optimization
+from nst_lightning.training.precision import check_precision
 from nst_lightning.training.progress import Progress
 from nst_lightning.training.result import Result
 from nst_lightning.training.resume import Resuming, check_shapes
@@ -225,7 +225,7 @@ class StyleTransfer(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running average goes along: without it a resumed run would have another result."""
         if self.stage is not None:  # in a run: a checkpoint of an image that is no number would replace a good one
-            with self._last_good_on_error():
+            with self._guard.restoring(self.image, self.progress.average):
                 self._guard.check()
         self.resuming.save(checkpoint)
 
@@ -288,20 +288,10 @@ class StyleTransfer(L.LightningModule):
         """
         losses = self.targets.compute(self.image, self.global_step)
         assert self.stage is not None
-        with self._last_good_on_error():
+        with self._guard.restoring(self.image, self.progress.average):
             self._guard.see(self.image, losses["total"], self.global_step, last=self.global_step + 1 >= self.stage.last)
         self.scalars.see(self.trainer, losses)
         return {**losses, "loss": losses["loss"] * self.image.numel()}
-
-    @contextlib.contextmanager
-    def _last_good_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except NonFiniteLoss:
-            with torch.no_grad():
-                self.image.copy_(self._guard.image)
-            self.progress.average.restart()
-            raise
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""

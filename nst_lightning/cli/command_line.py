@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from nst_lightning.callbacks import RunLog, SaveResult
 from nst_lightning.cli.early import read_config
 from nst_lightning.cli.parser import Parser, flag_of
+from nst_lightning.cli.places import check_output_file, check_places
 from nst_lightning.cli.runs import SaveConfig, name_run
 from nst_lightning.cli.settle import LOGS, argument_named_in, as_list, check_processes, check_trainer, explain_class, settle
 from nst_lightning.cli.words import expand
@@ -25,10 +26,8 @@ from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, UsageError, reason
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import TilesStrategy
-from nst_lightning.pictures.picture import ImageError
-from nst_lightning.pictures.write import check_folder, check_output, parse_color
 from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, Saved, find_checkpoint
-from nst_lightning.training.optimizers import check_precision, choose_precision
+from nst_lightning.training.precision import check_precision, choose_precision
 from nst_lightning.training.progress import Progress
 
 DESCRIPTION = "Neural style transfer by optimisation: every flag. On one screen, by want: nst fit --help"
@@ -173,22 +172,10 @@ class NSTCommandLine(LightningCLI):
             raise UsageError(explain_class(error, self.config[self.subcommand])) from error
         # What needs both pictures and settings is checked here: nothing is built or written yet.
         config = self.config[self.subcommand]
-        if config.output is not None:
-            self._check_output()
-        elif config.bits != 8:
-            raise BadArgument("bits", config.bits, "is for --output, which is not given")
-        elif config.quality is not None:
-            raise BadArgument("quality", config.quality, "is for --output, which is not given")
-        try:
-            parse_color(config.background)
-        except ImageError as error:
-            raise BadArgument("background", config.background, str(error)) from error
-        if config.output is None and not self.trainer.loggers and not config.trainer.fast_dev_run:
-            raise BadArgument("output", None, "nothing is logged, so the picture would be lost; give a file")
-        self._check_folders(config)
+        check_places(config, self.trainer.loggers, self.datamodule.size)
         self.datamodule.setup("fit")
-        if config.output is not None and config.data.size == "original":
-            self._check_output()
+        if config.data.size == "original":
+            check_output_file(config, self.datamodule.size)
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         precision = str(config.trainer.precision or self.trainer.precision)
         self.model.check(self.datamodule, precision, self.trainer.callbacks)  # type: ignore[attr-defined]
@@ -197,26 +184,6 @@ class NSTCommandLine(LightningCLI):
             self.model.check_checkpoint(config.ckpt_path, run, shape, self.datamodule, config.trainer.max_steps)
         if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
             print(self._choice, flush=True)
-
-    def _check_folders(self, config: Any) -> None:
-        """Whether the folders of the logs and of the checkpoints can be written."""
-        if config.trainer.fast_dev_run:
-            return
-        ways = "give --trainer.default_root_dir FOLDER, or --output FILE with --trainer.logger false"
-        folders = [("trainer.logger", logger.save_dir, ways) for logger in self.trainer.loggers]
-        folders += [("checkpoint.dirpath", config.checkpoint.dirpath, "give another folder")]
-        for name, folder, way in folders:
-            try:
-                check_folder(folder or ".") if folder or name == "trainer.logger" else None
-            except ImageError as error:
-                raise BadArgument(name, folder, f"{error}; {way}") from error
-
-    def _check_output(self) -> None:
-        config = self.config[self.subcommand]
-        try:
-            check_output(config.output, config.bits, self.datamodule.size or 1, config.quality)
-        except ImageError as error:
-            raise BadArgument("output", config.output, str(error)) from error
 
     def resolve(self, words: Sequence[str]) -> dict[str, Any]:
         """The whole config that some words stand for, as plain values.

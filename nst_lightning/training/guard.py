@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from nst_lightning.errors import NonFiniteLoss
+from nst_lightning.training.averages import RunningAverage
 
 EVERY = 25  # steps between two looks on a device that computes on while nobody looks
 
@@ -49,6 +53,17 @@ class Guard:
         self.image.copy_(torch.where(self._first_bad < 0, image, self.image))
         if last or step % EVERY == 0:
             self.check()
+
+    @contextlib.contextmanager
+    def restoring(self, image: Tensor, average: RunningAverage) -> Iterator[None]:
+        """Inside, an objective that is no number leaves the last image for which it was one, in ``image``."""
+        try:
+            yield
+        except NonFiniteLoss:
+            with torch.no_grad():
+                image.copy_(self.image)
+            average.restart()
+            raise
 
     def check(self) -> None:
         """Ask whether all was well so far.

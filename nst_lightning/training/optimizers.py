@@ -62,8 +62,6 @@ LARGE = 3 * 2048 * 2048  # values of an image
 LARGEST = torch.finfo(torch.float32).max
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"lbfgs": lbfgs, "adam": adam}
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-PRECISION_ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's
 
 
 class Optimization:
@@ -112,7 +110,7 @@ class Optimization:
             BadArgument: naming ``optimizer`` or ``lr_scheduler``.
         """
         try:
-            rates = [float(group.get("lr", 0.0)) for group in self.make([_small_image()]).param_groups]
+            rates = [float(group.get("lr", 0.0)) for group in self.make([small_image()]).param_groups]
             sane = all(abs(rate) <= LARGEST for rate in rates)
             moved = sane and bool(torch.isfinite(tried(self.make).param_groups[0]["params"][0]).all())
         except Exception as error:  # whatever somebody's own optimiser raises
@@ -124,7 +122,7 @@ class Optimization:
         if self._schedule is None:
             return
         try:
-            made = self._schedule(self.make([_small_image()]))
+            made = self._schedule(self.make([small_image()]))
         except Exception as error:
             raise BadArgument("lr_scheduler", _name(self.lr_scheduler), reason(error)) from error
         if not isinstance(made, Scheduler):
@@ -151,13 +149,13 @@ class Optimization:
 
         optimizer = plain(
             self.optimizer,
-            lambda: self.make([_small_image()]),
-            lambda found: _factory("optimizer", found, {})([_small_image()]),
+            lambda: self.make([small_image()]),
+            lambda found: _factory("optimizer", found, {})([small_image()]),
         )
         scheduler = plain(
             self.lr_scheduler,
-            lambda: self._schedule and self._schedule(self.make([_small_image()])),
-            lambda found: _factory("lr_scheduler", found, {})(self.make([_small_image()])),
+            lambda: self._schedule and self._schedule(self.make([small_image()])),
+            lambda found: _factory("lr_scheduler", found, {})(self.make([small_image()])),
         )
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -172,13 +170,13 @@ class _quiet:
         return kind is not None and issubclass(kind, Exception)
 
 
-def _small_image() -> nn.Parameter:
+def small_image() -> nn.Parameter:
     return nn.Parameter(torch.full((1, 3, 4, 5), 0.5))
 
 
 def tried(make: Callable[[list[nn.Parameter]], Optimizer]) -> Optimizer:
     """An optimiser of a small image after its first step, with the state that it keeps."""
-    image = _small_image()
+    image = small_image()
     optimizer = make([image])
 
     def closure() -> Any:
@@ -260,42 +258,3 @@ def _plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_plain, value))
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def check_precision(make: Callable[[list[nn.Parameter]], Optimizer], precision: str) -> None:
-    """Whether an optimiser works at a precision.
-
-    Args:
-        make: makes the optimiser of a list of parameters.
-        precision: as the Trainer names it.
-
-    Raises:
-        BadArgument: naming ``optimizer`` or ``precision``.
-    """
-    try:
-        optimizer = make([_small_image()])
-    except (TypeError, ValueError) as error:
-        raise BadArgument("optimizer", None, reason(error)) from error
-    precision = PRECISION_ALIASES.get(precision, precision)
-    if precision not in PRECISIONS:
-        why = "the image and the losses are float32" if precision.endswith("-true") else "not supported"
-        raise BadArgument("precision", precision, f"{why}; use one of {', '.join(PRECISIONS)}")
-    if precision == "16-mixed" and isinstance(optimizer, LBFGS):
-        raise BadArgument("precision", precision, "L-BFGS cannot scale its loss; use bf16-mixed, or optimizer adam")
-
-
-def choose_precision(asked: str | None) -> tuple[str, str]:
-    """The precision asked for, or the fastest that this hardware computes natively, and why.
-
-    bf16 convolutions take under half the time of float32 ones where the processor has instructions for them, and many
-    times as long where it has not.
-    """
-    if asked:
-        return asked, "as asked for"
-    if torch.cuda.is_available():
-        native, device = torch.cuda.is_bf16_supported(including_emulation=False), "GPU"
-    else:
-        native, device = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(), "processor"
-    if native:
-        return "bf16-mixed", f"this {device} computes bf16 natively; --trainer.precision 32-true for float32"
-    return "32-true", f"this {device} has no native bf16"

@@ -13,7 +13,7 @@ from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.shipped import ROOT, names_of
 from nst_lightning.pictures.atomic import write_file
 from nst_lightning.study.cells import Job, Outcome, run_cell
-from nst_lightning.training.optimizers import choose_precision
+from nst_lightning.training.precision import choose_precision
 from tests.benchmarks.__main__ import cpu_name
 from tests.benchmarks.steps import PICTURES
 

@@ -1,0 +1,57 @@
+"""Whether what a run will write can be written: known before the work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nst_lightning.errors import BadArgument
+from nst_lightning.pictures.picture import ImageError
+from nst_lightning.pictures.write import check_folder, check_output, parse_color
+
+
+def check_places(config: Any, loggers: Sequence[Any], size: int) -> None:
+    """Check ``--output`` and what belongs to it, and the folders of the logs and of the checkpoints.
+
+    Args:
+        config: of ``fit``.
+        loggers: the Trainer's.
+        size: longer side of the result in pixels, 0 if it is not known yet.
+
+    Raises:
+        BadArgument: naming the flag.
+    """
+    if config.output is None:
+        for name, usual in (("bits", 8), ("quality", None)):
+            if config[name] != usual:
+                raise BadArgument(name, config[name], "is for --output, which is not given")
+        if not loggers and not config.trainer.fast_dev_run:
+            raise BadArgument("output", None, "nothing is logged, so the picture would be lost; give a file")
+    check_output_file(config, size)
+    if config.trainer.fast_dev_run:
+        return
+    way = "give --trainer.default_root_dir FOLDER, or --output FILE with --trainer.logger false"
+    folders = [("trainer.logger", logger.save_dir or ".", way) for logger in loggers]
+    if config.checkpoint.dirpath:
+        folders.append(("checkpoint.dirpath", config.checkpoint.dirpath, "give another folder"))
+    for name, folder, remedy in folders:
+        try:
+            check_folder(folder)
+        except ImageError as error:
+            raise BadArgument(name, folder, f"{error}; {remedy}") from error
+
+
+def check_output_file(config: Any, size: int) -> None:
+    """Check ``--output``, with its bits, quality and background.
+
+    Raises:
+        BadArgument: naming the flag.
+    """
+    name, value = "background", config.background
+    try:
+        parse_color(value)
+        name, value = "output", config.output
+        if value is not None:
+            check_output(value, config.bits, size or 1, config.quality)
+    except ImageError as error:
+        raise BadArgument(name, value, str(error)) from error

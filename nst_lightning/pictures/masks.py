@@ -1,0 +1,62 @@
+"""From masks, pictures of flat colours, to the regions of the content and those of each style image in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nst_lightning.errors import BadArgument
+from nst_lightning.pictures.regions import find_regions, shrink
+from nst_lightning.pictures.sources import name_of, read
+
+
+def regions_of(
+    content_mask: Any, style_masks: Sequence[Any], content_size: tuple[int, int] | None, sizes: Sequence[Sequence[int]]
+) -> tuple[list[str], Tensor | None, list[Tensor | None]]:
+    """Which part of which style image goes where.
+
+    Args:
+        content_mask: a picture, or None.
+        style_masks: one for each style image, or none at all.
+        content_size: height and width of the content image, or None if there is none.
+        sizes: those of the style images.
+
+    Returns:
+        The names of the regions, their weights ``(R, H, W)`` in the content image, and in each style image. Without masks
+        one region without a name, and None for the weights: all positions count alike.
+
+    Raises:
+        BadArgument: for a mask that cannot be read, or masks that do not go together.
+    """
+    if content_mask is None and not style_masks:
+        return [""], None, [None] * len(sizes)
+    if content_mask is None or content_size is None:
+        raise BadArgument("content_mask", content_mask, "a style mask needs a content image with a mask")
+    if len(style_masks) != len(sizes):
+        given = f"{len(style_masks)} for {len(sizes)} style images"
+        raise BadArgument("style_mask", given, "every style image needs a mask")
+    ours = _mask("content_mask", content_mask)
+    theirs = [_mask("style_mask", mask) for mask in style_masks]
+    known = {color for regions in theirs for color in regions}
+    for missing in sorted(set(ours) - known):
+        raise BadArgument("style_mask", missing, f"no style mask has the region {missing} of the content mask")
+    for missing in sorted(known - set(ours)):
+        raise BadArgument("content_mask", missing, f"the content mask lacks the region {missing} of a style mask")
+    content = torch.cat([shrink(region, content_size) for region in ours.values()])
+    styles: list[Tensor | None] = []
+    for regions, (height, width) in zip(theirs, sizes, strict=True):
+        absent = torch.zeros(1, height, width)
+        styles.append(torch.cat([shrink(regions[c], (height, width)) if c in regions else absent for c in ours]))
+    return list(ours), content, styles
+
+
+def _mask(argument: str, source: Any) -> dict[str, Tensor]:
+    """The regions of a mask by their colours."""
+    rgb, alpha, _ = read(argument, source)
+    regions = find_regions(rgb, alpha)
+    if not regions:
+        raise BadArgument(argument, name_of(source), "is transparent everywhere: there is no region in it")
+    return regions
