@@ -26,3 +26,8 @@ def let_threads_sleep() -> None:
         return
     for name, value in SLEEP_SOON.items():
         os.environ.setdefault(name, value)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
 from nst_lightning.cli.messages import explain
 from nst_lightning.cli.words import home
 from nst_lightning.errors import BadArgument
+from nst_lightning.threads import cores
 
 PROCESSES = 4  # for each core, at most: each holds the network and the image
 LOGS = "logs"  # the folder of runs where nothing else is said
@@ -62,9 +62,8 @@ def check_processes(count: int) -> None:
     Raises:
         BadArgument: if not.
     """
-    cores = os.cpu_count() or 1
-    if count > PROCESSES * cores:
-        expected = f"processes that share one image; {PROCESSES * cores} at most on the {cores} cores of this machine"
+    if count > PROCESSES * cores():
+        expected = f"processes that share one image; {PROCESSES * cores()} at most on the {cores()} cores of this machine"
         raise BadArgument("trainer.devices", count, expected)
 
 

@@ -25,7 +25,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.errors import BadArgument, reason
 from nst_lightning.study.cells import Job, Outcome
-from nst_lightning.threads import let_threads_sleep
+from nst_lightning.threads import cores, let_threads_sleep
 
 TRIES = 4  # of a cell whose worker dies each time: then it is the cell
 ANSWER = 10.0  # seconds that a Ray address has to answer
@@ -262,8 +262,3 @@ class RayCluster:
 
     def close(self) -> None:
         self.ray.shutdown()
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

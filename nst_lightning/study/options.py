@@ -1,14 +1,14 @@
-"""The words of ``study``: its flags and its help. Only the standard library, so that help comes at once."""
+"""The words of ``study``: its flags and its help. Loads no torch, so that help comes at once."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
+from nst_lightning.cli.words import home
 from nst_lightning.errors import UsageError
 
 ENGINES = {"sequential": (), "processes": ("workers",), "ray": ("workers", "address", "cpus", "gpus")}
@@ -52,11 +52,8 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     first = list(takewhile(lambda word: not word.startswith("-"), words))
     options, flags = parser.parse_known_args(words[len(first) :])
     options.config = [*first, *(options.config or [])]
-    for name in ("config", "output", "report", "rows", "columns"):
-        value = getattr(options, name)
-        if value is not None:  # ~ is the home folder, also after "="
-            home = os.path.expanduser
-            setattr(options, name, home(value) if isinstance(value, str) else [home(one) for one in value])
+    for name in ("config", "output", "report", "rows", "columns"):  # ~ is the home folder, also after "="
+        setattr(options, name, home(getattr(options, name)))
     if not options.config:
         raise UsageError("study: give a study, such as gallery, or a file of your own; nst study --help says more")
     for direction in ("rows", "columns"):
