@@ -13,10 +13,10 @@ from pathlib import Path
 
 import nst_lightning
 from nst_lightning.cli import help as texts
-from nst_lightning.cli.early import check_words
+from nst_lightning.cli.early import check_words, read_study_file
 from nst_lightning.cli.words import expand
 from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError, nearest
-from nst_lightning.study.options import help_of
+from nst_lightning.study.options import help_of, parse
 
 SAMPLES = Path(__file__).parent / "pictures" / "samples"
 Command = Callable[[Sequence[str]], int]
@@ -41,6 +41,10 @@ def study(words: Sequence[str]) -> int:
     if text := help_of(words):
         print(text)
         return 0
+    options, flags = parse(words)
+    for name in options.config:
+        read_study_file(name)
+    check_words(expand(["fit", *flags]))
     from nst_lightning.study.command import study as command
 
     return command(words)

@@ -16,7 +16,8 @@ import yaml
 
 from nst_lightning.cli.flags import what_is_wrong
 from nst_lightning.cli.messages import unknown_word
-from nst_lightning.errors import BadArgument, UsageError, reason
+from nst_lightning.cli.shipped import names_of, shipped
+from nst_lightning.errors import BadArgument, UsageError, nearest, reason
 
 FILES = ("data.content", "data.style", "data.content_mask", "data.style_mask", "ckpt_path")
 
@@ -74,6 +75,20 @@ def read_config(path: str, kind: str = "config") -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadArgument("config", path, f"holds no settings; a {kind} is a map such as `model: {{style_weight: 10}}`")
     return content
+
+
+def read_study_file(name: str) -> dict[str, Any]:
+    """What a study file says, one's own or a shipped one by its name.
+
+    Raises:
+        UsageError: if there is none, or it is no YAML map.
+    """
+    file = shipped(name, ["studies"])
+    try:
+        return read_config(file, "study file")
+    except BadArgument as error:
+        near = nearest(name, names_of("studies")) if file == name else ""
+        raise UsageError(f"--config {name}: {error.expected}{near}") from error
 
 
 def _files_of(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from nst_lightning.cli.early import read_config
-from nst_lightning.cli.shipped import ROOT, names_of, shipped
+from nst_lightning.cli.early import read_study_file
+from nst_lightning.cli.shipped import ROOT, shipped
 from nst_lightning.errors import BadArgument, UsageError, nearest
 from nst_lightning.pictures.sources import kind_of, pictures_in
 from nst_lightning.wording import digest, label_of, slug
@@ -71,13 +71,7 @@ def read_study(path: str) -> StudyFile:
     Raises:
         UsageError: if it cannot be read, is not YAML, or says something that is not understood.
     """
-    file = shipped(path, ["studies"])
-    try:
-        read_config(file, "study file")
-    except BadArgument as error:
-        near = "" if kind_of(file) else nearest(path, names_of("studies"))
-        raise UsageError(f"--config {path}: {error.expected}{near}") from error
-    content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    content = read_study_file(path)
     known = [item.name for item in fields(StudyFile)]
     for name in content:
         if name not in known:

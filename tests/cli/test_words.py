@@ -218,3 +218,21 @@ def test_the_demo_paints(workdir):
     """If this fails, who has only installed the package cannot see it work."""
     assert main(["demo", "--size", "32", "--steps", "1"]) == 0
     assert Image.open("nst_demo.png").size == (32, 24)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["study", "--help"], "nst study: a grid of pictures"),
+        (["study", "galery"], "did you mean 'gallery'?"),
+        (["study", "gallery", "--data.sise", "3"], "--data.sise: no such flag"),
+        (["study", "gallery", "--data.content", "nope.jpg"], "--data.content nope.jpg: no such file"),
+        (["study", "gallery", "--engine", "spark"], "spark"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_study_answers_without_torch(words, said, workdir):
+    """If this fails, who mistypes a study waits for seconds."""
+    done = subprocess.run([sys.executable, "-c", NO_TORCH, *words], capture_output=True, text=True, timeout=60)
+    assert said in done.stdout + done.stderr, done.stderr
+    assert done.returncode == (0 if "--help" in words else 2), done.stderr
