@@ -65,9 +65,3 @@ def processor(request, monkeypatch):
             monkeypatch.setattr(torch.cpu, probe, lambda: False)
     with OtherRounding() if request.config.getoption("--other-rounding") else contextlib.nullcontext():
         yield
-
-
-def run_folder(number: int = 0, root: str | Path = "logs/transfer") -> Path:
-    """The folder of a run by its number; its name goes on with those of the pictures."""
-    (folder,) = (path for path in Path(root).iterdir() if path.name.split("_")[:2] == ["version", str(number)])
-    return folder

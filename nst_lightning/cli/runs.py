@@ -34,7 +34,8 @@ class SaveConfig(SaveConfigCallback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        if trainer.is_global_zero and trainer.log_dir:
-            path = Path(trainer.log_dir) / self.config_filename
+        folder = trainer.log_dir  # asked in every process: they tell each other
+        if trainer.is_global_zero and folder:
+            path = Path(folder) / self.config_filename
             if path.is_file():
                 write_file(path, f"# nst_lightning=={nst_lightning.__version__}\n".encode() + path.read_bytes())

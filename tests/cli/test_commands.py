@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import nst_lightning
 from nst_lightning.main import main
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 ROOT = Path(__file__).parents[2]
 

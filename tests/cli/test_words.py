@@ -19,7 +19,7 @@ from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.flags import ALIASES, full_name, table, what_is_wrong
 from nst_lightning.cli.words import expand
 from nst_lightning.main import main
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 ODD = [
     "a b.png",

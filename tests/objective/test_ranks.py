@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 PROJECT = Path(__file__).parents[2]
 SCALES = "[{size: 0.75, steps: 1}, {size: 1.0, steps: 1}]"

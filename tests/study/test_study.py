@@ -348,13 +348,13 @@ def test_a_cell_that_fails_leaves_the_others(workdir, base, pictures, capsys):
         ({"seconds": -1}, [], "seconds -1.0: give a number above 0"),
         ({"base": "nothing.yaml"}, [], "nothing.yaml"),
         ({}, ["--data.content", "missing.jpg"], "missing.jpg: no such file"),
-        ({}, ["--data.sise", "3"], "--data.sise: no such flag or config key; did you mean 'data.size'?"),
+        ({}, ["--data.sise", "3"], "--data.sise: no such flag or config key; did you mean '--data.size'?"),
         ({}, ["--engine", "rai"], "--engine"),
         ({}, ["--output", "x" * 300], f"--output {'x' * 300}: cannot be written (File name too long)"),
         ({}, ["--report", "x" * 300], f"--report {'x' * 300}: cannot be written (File name too long)"),
         ({}, ["--data.content", "x" * 300], f"--data.content {'x' * 300}: "),
         ({"columns": {"setting": "data.content", "values": ["x" * 300]}}, [], f"--data.content {'x' * 300}: "),
-        ({"base": "x" * 300}, [], f"--config {'x' * 300}: cannot be read (File name too long)"),
+        ({"base": "x" * 300}, [], f"its config {'x' * 300}: cannot be read (File name too long)"),
         ({"columns": {"setting": "data.size", "values": [1]}}, ["--columns", "x" * 300 + "*"], "no file matches"),
         ({}, ["--engine.workers", "2"], "--engine.workers 2: is not for --engine sequential"),
         ({}, ["--engine", "processes", "--engine.workers", "0"], "--engine.workers 0"),
@@ -392,4 +392,9 @@ def test_a_study_file_that_is_not_there(workdir, capsys, name):
 def test_a_command_that_does_not_exist(capsys):
     """Fails if a misspelt command ends in the help of another."""
     assert main(["studdy"]) == 2
-    assert capsys.readouterr().err == "error: studdy: no such command; give fit or study\n"
+    said = capsys.readouterr().err
+    assert (
+        said.startswith("error: studdy: no such command")
+        and "did you mean 'study'?" in said
+        and len(said.splitlines()) == 1
+    )

@@ -15,7 +15,7 @@ from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
 from nst_lightning.training.resume import differences, fingerprint
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 SHALLOW = [
     "--model.content_layers=[conv_2]",

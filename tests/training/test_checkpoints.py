@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from nst_lightning.main import main
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 # one shallow layer each: a step takes milliseconds
 SHALLOW = [

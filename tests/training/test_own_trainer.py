@@ -28,7 +28,7 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
 from nst_lightning.pictures.read import read_image
 from nst_lightning.pictures.similarity import similarity
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 CPU = {"accelerator": "cpu", "precision": "32-true", "enable_progress_bar": False, "enable_model_summary": False}
 TWO = [{"size": 0.5, "steps": 1}, {"size": 1.0, "steps": 1}]

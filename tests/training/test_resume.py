@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from nst_lightning.main import main
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 
 def fit(pictures: tuple[Path, Path], *flags: str) -> None:

@@ -20,7 +20,7 @@ from nst_lightning.pictures.picture import resize
 from nst_lightning.training.carry import carry_over
 from nst_lightning.training.optimizers import adam, lbfgs
 from nst_lightning.training.scales import Scale, Stage, automatic, schedule
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 TWO = [{"size": 0.5, "steps": 4}, {"size": 1.0, "steps": 4}]
 

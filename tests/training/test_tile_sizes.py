@@ -24,7 +24,7 @@ from nst_lightning.objective.memory import budget, bytes_per_pixel, is_out_of_me
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.training import tile_sizes
 from tests.arithmetic import assert_pictures_close
-from tests.conftest import run_folder
+from tests.runs import run_folder
 
 if sys.platform != "win32":
     import resource
