@@ -52,16 +52,11 @@ def workdir(tmp_path, monkeypatch) -> Path:
 
 
 def pytest_addoption(parser) -> None:
-    """For `make test-processors`: what another processor would do, which an environment variable cannot say."""
-    parser.addoption("--no-bf16", action="store_true", help="no processor with native bf16 is found")
-    parser.addoption("--other-rounding", action="store_true", help="see tests/arithmetic.py")
+    parser.addoption("--other-rounding", action="store_true", help="sums of another processor: see tests/arithmetic.py")
 
 
 @pytest.fixture(autouse=True)
-def processor(request, monkeypatch):
-    """The processor that was asked for, in this process: those that tests start are as this machine is."""
-    if request.config.getoption("--no-bf16"):
-        for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-            monkeypatch.setattr(torch.cpu, probe, lambda: False)
+def other_rounding(request):
+    """The sums of a processor that nobody here has, in this process, where that is asked for."""
     with OtherRounding() if request.config.getoption("--other-rounding") else contextlib.nullcontext():
         yield

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nst_lightning.objective.memory import peak_memory
+from nst_lightning.training.precision import choose_precision
 from tests.benchmarks import beside, breakdown, crowson, many, roots, startup, steps, tiled
 
 PARTS = ("startup", "steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells", "beside")
@@ -123,8 +124,7 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(args.threads)
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    precisions = ["32-true", "bf16-mixed"] if native else ["32-true"]
+    precisions = list(dict.fromkeys(["32-true", choose_precision(None)[0]]))
     console = Console()
     console.width = max(console.width, 120)
     found: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu_name()}

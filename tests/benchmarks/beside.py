@@ -60,7 +60,8 @@ def busy_core() -> Iterator[None]:
 
 def report(console: Console) -> dict[str, Any]:
     """Measure in turn, print the worst of the turns."""
-    alone, spinning, two, busy = ([] for _ in range(4))
+    kinds: dict[str, list[float]] = {name: [] for name in ("alone", "spinning", "two at once", "beside a busy core")}
+    alone, spinning, two, busy = kinds.values()
     seconds_of(1, {})  # files come into the cache
     for _turn in range(TURNS):
         alone.append(seconds_of(1, {}))
@@ -68,7 +69,9 @@ def report(console: Console) -> dict[str, Any]:
         two.append(seconds_of(2, {}))
         with busy_core():
             busy.append(seconds_of(1, {}))
-    found: dict[str, Any] = {"alone": alone, "spinning": spinning, "two": two, "busy": busy}
+        turn = (f"{name} {times[-1]:.1f} s" for name, times in kinds.items())
+        console.print(", ".join(turn))
+    found: dict[str, Any] = dict(kinds)
     middle = statistics.median(alone)
     for name, seconds, base, target in (
         ("two at once", two, middle, TWO_TARGET),
