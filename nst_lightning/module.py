@@ -16,10 +16,11 @@ from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, NonFiniteLoss, reason
-from nst_lightning.losses import make_style_losses
+from nst_lightning.losses import NeighborSettings, make_content_loss, make_style_losses
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import layer_weights
 from nst_lightning.network.weights import load_weights
+from nst_lightning.objective.matching import Start
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.pictures.files import resize
 from nst_lightning.pictures.similarity import similarity
@@ -29,7 +30,7 @@ from nst_lightning.training.compilation import Compilation
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
 from nst_lightning.training.optimizers import OPTIMIZERS, carry_over, check_precision
-from nst_lightning.training.scales import Scale, Stage, schedule
+from nst_lightning.training.scales import Scale, Stage, check_factors, schedule
 from nst_lightning.training.tile_sizes import Tiling, check_losses, check_tile
 
 CONTENT_LAYERS = ["relu4_2"]
@@ -53,20 +54,26 @@ class StyleTransfer(L.LightningModule):
         content_weight: weight of the content loss, 0 or more.
         style_weight: weight of the style loss, 0 or more.
         tv_weight: weight of the total variation, 0 or more; smooths.
-        style_loss: `gram`, `mean_std`, `wasserstein`, `sliced_wasserstein`, `histogram`, the class path of a StyleLoss,
-            or a map from those to weights.
+        style_loss: `gram`, `mean_std`, `wasserstein`, `sliced_wasserstein`, `histogram`, `nearest_neighbor`,
+            `nearest_neighbor_layers`, `relaxed_emd`, `palette`, the class path of a StyleLoss, or a map from those to
+            weights.
+        content_loss: `features` (squared differences) or `self_similarity` (how the places of the photograph relate to each
+            other, whatever they look like).
+        neighbors: how `nearest_neighbor` finds its matches.
         scales: sizes to go through, coarse to fine: `auto` (by factors of √2 from 128 px), `none` (the final size only),
-            or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size.
+            or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size; `weights: {NAME: F}` there
+            multiplies a term's or a style loss's weight by F at that size.
         average_decay: the result is the running average of the image with this decay, from 0 (the image itself) to below
             1; it is restarted at each scale and seeds the next.
-        init: what the image is at the start: `content`, `style`, `noise` (faint, around gray, from the seed), `gray`, or a
-            picture file.
+        init: what the image is at the start: `content`, `blurred` (the content's large forms), `style`, `noise` (faint,
+            around gray, from the seed), `gray`, or a picture file.
         tile: for large pictures: the step is computed from tiles, with the same result in the memory of one tile. `auto`
             (the largest tiles that fit the free memory; the whole image where that fits), the sides of a tile in pixels,
             or `none`. Unless `none`, a run that is out of memory goes on with smaller tiles.
         compile: let torch.compile make the objective faster (CUDA graphs on a GPU) at the scales where that pays; a line
             for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
-        optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
+        optimizer: `lbfgs`, `adam` or `pyramid_adam` (of the levels of the image's pyramid: large forms move faster), ready
+            to use, or any torch optimiser by its class path.
         features: the frozen network.
 
     Attributes:
@@ -86,12 +93,14 @@ class StyleTransfer(L.LightningModule):
         style_weight: float = 8.0,
         tv_weight: float = 0.0,
         style_loss: str | dict[str, float] = "wasserstein",
+        content_loss: Literal["features", "self_similarity"] = "features",
+        neighbors: NeighborSettings = NeighborSettings(),  # noqa: B008 (frozen)
         scales: Literal["auto", "none"] | list[Scale] = "auto",
         average_decay: float = 0.9,
         init: str = "content",
         tile: Literal["auto", "none"] | int = "auto",
         compile: bool = False,
-        optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "adam",
+        optimizer: Literal["lbfgs", "adam", "pyramid_adam"] | OptimizerCallable = "adam",
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
@@ -99,6 +108,10 @@ class StyleTransfer(L.LightningModule):
             self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
         except TypeError as error:
             raise BadArgument("features", features, reason(error)) from error
+        try:
+            self.neighbors = neighbors if isinstance(neighbors, NeighborSettings) else NeighborSettings(**neighbors)
+        except TypeError as error:
+            raise BadArgument("neighbors", neighbors, reason(error)) from error
         weights = {"content_weight": content_weight, "style_weight": style_weight, "tv_weight": tv_weight}
         for name, value in weights.items():
             if not 0 <= value < float("inf"):
@@ -112,10 +125,12 @@ class StyleTransfer(L.LightningModule):
             raise BadArgument("style_layers", style_layers, "no layer has a weight: nothing is left to optimise")
         if not 0 <= average_decay < 1:
             raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
-        self.style_losses = make_style_losses(style_loss)
+        self.style_losses = make_style_losses(style_loss, self.neighbors)
+        self.content_loss = make_content_loss(content_loss)
         self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
+        check_factors(self.scales, [loss.name for loss, _ in self.style_losses])
         check_tile(tile)
         self.tile = tile
         self.compiles = compile
@@ -123,9 +138,11 @@ class StyleTransfer(L.LightningModule):
         self.optimizer = optimizer
         self.register_parameter("image", None)
         self.stage: Stage | None = None
+        self._matches: dict[str, Tensor] | None = None
         self.average = RunningAverage(average_decay)
         self.save_hyperparameters(logger=False)
         self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
+        self.hparams["neighbors"] = asdict(self.neighbors)
         if not isinstance(self.scales, str):
             self.hparams["scales"] = [asdict(scale) for scale in self.scales]
         if callable(optimizer) and callable(self.hparams.get("optimizer")):
@@ -185,9 +202,11 @@ class StyleTransfer(L.LightningModule):
             features = VGGFeatures({layer for term in terms for layer in tables[term]}, self.settings)
             self.objective = TiledObjective(
                 features,
-                **{f"{t}_layers": tables[t] if t in terms else {} for t in tables},
+                content_layers=tables["content"] if "content" in terms else {},
+                style_layers=tables["style"] if "style" in terms else {},
                 style_losses=self.style_losses,
                 weights=self.weights,
+                content_loss=self.content_loss,
             )
             self.tiling = Tiling(self.tile, self.objective)
             self.compilation = Compilation(self.compiles, self.objective)
@@ -201,6 +220,7 @@ class StyleTransfer(L.LightningModule):
         if self.image is None or self.image.shape != saved.shape:
             self.image = nn.Parameter(torch.zeros_like(saved))
         self.average.load(checkpoint.get("average", {}))
+        self._matches = checkpoint.get("matches")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The running average goes along: without it a resumed run would have another result."""
@@ -208,6 +228,8 @@ class StyleTransfer(L.LightningModule):
             with self._last_good_on_error():
                 self._guard.check()
         checkpoint["average"] = self.average.state()
+        # the picture that was matched is gone when the run is resumed
+        checkpoint["matches"] = self.objective.pointed.state() if hasattr(self, "objective") else {}
 
     def configure_optimizers(self) -> Optimizer:
         return self.make_optimizer([self.image])
@@ -221,21 +243,26 @@ class StyleTransfer(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Begin with the scale that the image has: the first, or that of a checkpoint."""
-        shapes = {stage.shape: stage for stage in self.stages}
         shape = (int(self.image.shape[2]), int(self.image.shape[3]))
-        if shape not in shapes:
+        fitting = [stage for stage in self.stages if stage.shape == shape]
+        if not fitting:
+            shapes = dict.fromkeys(stage.shape for stage in self.stages)
             expected = f"the checkpoint's image is of none of this run's sizes, {', '.join(map(str, shapes))}"
             raise BadArgument("ckpt_path", f"{shape[0]} x {shape[1]}", expected)
         self.average.to(self.device)
-        self._begin(shapes[shape])
+        # at the step where a scale ends the image still has its size
+        self._begin(next((stage for stage in fitting if self.global_step <= stage.last), fitting[-1]), self._matches)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
         stage = next(stage for stage in self.stages if self.global_step < stage.last or stage is self.stages[-1])
         assert self.stage is not None
-        if stage.shape != self.stage.shape:
-            self._resize(stage.shape)
+        if stage is not self.stage:
+            if stage.shape != self.stage.shape:
+                self._resize(stage.shape)
             self._begin(stage)
+        with self.trainer.precision_plugin.forward_context():
+            self.objective.pointed.refresh(self.image, self.global_step - stage.first)
 
     def _resize(self, shape: tuple[int, int]) -> None:
         """Go on with the result so far at another size, the optimiser's state carried over."""
@@ -245,12 +272,12 @@ class StyleTransfer(L.LightningModule):
         self.trainer.strategy.setup_optimizers(self.trainer)
         carry_over(optimizer, old, self.trainer.optimizers[0], self.image)
 
-    def _begin(self, stage: Stage) -> None:
-        """Compute what the image is compared with at this scale."""
+    def _begin(self, stage: Stage, matches: dict[str, Tensor] | None = None) -> None:
+        """Compute what the image is compared with at this scale, but for the matches of a checkpoint."""
         self.stage = stage
         self._guard = Guard(self.image)
         terms, pair = self._terms(self.pair), self.pair
-        content = pair.content_at(stage.shape) if "content" in terms else None
+        content = pair.content_at(stage.shape) if "content" in terms or "positions" in self.objective.sees else None
         styles = pair.styles_at(stage.size) if "style" in terms else []
         regions = pair.regions_at(stage.shape)
         content = None if content is None else content.to(self.device)
@@ -258,7 +285,8 @@ class StyleTransfer(L.LightningModule):
         regions = None if regions is None else regions.to(self.device)
         with self.trainer.precision_plugin.forward_context():
             self.tiling.choose(self.image)
-            work = partial(self.objective.set_targets, content, styles, regions)
+            start = Start(self.image.detach(), stage is self.stages[0], stage.factors, matches)
+            work = partial(self.objective.set_targets, content, styles, regions, start)
             self.tiling.survive(work, lambda: self.image, self.global_step)
             self.compilation.choose(self.image, stage.last - self.global_step)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Adam, Optimizer
 
 from nst_lightning.errors import BadArgument, reason
+from nst_lightning.training.pyramid import pyramid_adam
 
 
 class BoundedLBFGS(LBFGS):
@@ -55,7 +56,11 @@ LARGE = 3 * 2048 * 2048  # values of an image
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 PRECISION_ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's
-OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
+OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter]], Optimizer]] = {
+    "lbfgs": lbfgs,
+    "adam": adam,
+    "pyramid_adam": pyramid_adam,
+}
 
 
 def check_precision(make: Callable[[list[nn.Parameter]], Optimizer], precision: str) -> None:
@@ -111,7 +116,7 @@ def carry_over(old: Optimizer, old_image: Tensor, new: Optimizer, new_image: Ten
         new: the optimiser of ``new_image``, without state.
         new_image: ``(1, 3, H', W')``.
     """
-    if isinstance(old, LBFGS):
+    if isinstance(old, LBFGS) or getattr(old, "restarts", False):
         return
     for name, value in old.state.get(old_image, {}).items():
         if isinstance(value, Tensor) and value.shape == old_image.shape:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from nst_lightning.errors import BadArgument
+from nst_lightning.errors import BadArgument, nearest
 from nst_lightning.pictures.files import fit_size
 
 SMALLEST = 128  # pixels; below it the deepest layers see a handful of positions
@@ -19,10 +19,13 @@ class Scale:
     Args:
         size: longer side, in pixels, or up to 1 as a part of the size of the result.
         steps: how many of the steps it gets, relative to the other scales'; in all they are the Trainer's max_steps.
+        weights: what weights are multiplied by at this size, by the names of terms (content, style, tv) and style losses; 0
+            leaves one out.
     """
 
     size: float
     steps: float
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 class Stage(NamedTuple):
@@ -33,12 +36,37 @@ class Stage(NamedTuple):
         shape: ``(height, width)`` of the image.
         first: the first step at this scale.
         last: the step after the last.
+        factors: see :attr:`Scale.weights`.
     """
 
     size: int
     shape: tuple[int, int]
     first: int
     last: int
+    factors: dict[str, float] = {}  # noqa: RUF012 (nobody changes it)
+
+
+TERMS = ("content", "style", "tv")
+
+
+def check_factors(scales: Literal["auto", "none"] | Sequence[Scale], losses: Iterable[str]) -> None:
+    """Whether the weights of scales name something.
+
+    Args:
+        scales: as :func:`schedule` takes them.
+        losses: the names of the style losses.
+
+    Raises:
+        BadArgument: if not, or if one is negative.
+    """
+    names = [*TERMS, *losses]
+    for scale in scales if not isinstance(scales, str) else ():
+        for name, factor in scale.weights.items():
+            if name not in names:
+                expected = f"a scale's weights are of {', '.join(names)}{nearest(name, names)}"
+                raise BadArgument("scales", f"weights: {name}", expected)
+            if not 0 <= factor < float("inf"):
+                raise BadArgument("scales", f"weights: {name}: {factor}", "a factor is a number of 0 or more")
 
 
 def automatic(size: int, smallest: int = SMALLEST) -> list[Scale]:
@@ -90,6 +118,6 @@ def schedule(
         done += scale.steps
         # every scale gets a step, whatever the others' shares
         last = min(max(round(steps * done / whole), first + 1), steps - (len(scales) - number))
-        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last))
+        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last, dict(scale.weights)))
     final = stages[-1]._replace(size=size, shape=shape)
     return [*stages[:-1], final]
