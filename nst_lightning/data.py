@@ -12,6 +12,7 @@ from torch import Tensor
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance, with_luminance
 from nst_lightning.pictures.files import ImageSource, Picture, fit_size, resize
+from nst_lightning.pictures.oklab import with_hues
 from nst_lightning.pictures.regions import find_regions, shrink
 from nst_lightning.pictures.sources import read, several
 
@@ -81,8 +82,9 @@ class ImagePair(L.LightningDataModule):
         style_weights: one number of 0 or more for each style image; all alike if not given.
         style_scale: longer side of the style image relative to the result's, above 0: larger strokes above 1.
         style_size: longer side of the style image in pixels at the final size, in place of style_scale.
-        color: `style` (the style's colours), `luminance` (the content's colours; only the luminance is transferred) or
-            `match` (the style's colours are first moved to the content's mean and covariance).
+        color: `style` (the style's colours), `luminance` (the content's colours; only the luminance is transferred),
+            `match` (the style's colours are first moved to the content's mean and covariance) or `oklab` (the content's
+            hues, moved to those of the style, under the result's light and dark).
         content_mask: picture of flat colours, one for each region of the content image.
         style_mask: the same for each style image: a region of the content takes its style from those of its colour.
 
@@ -109,7 +111,7 @@ class ImagePair(L.LightningDataModule):
         style_weights: list[float] | None = None,
         style_scale: float = 1.0,
         style_size: int | None = None,
-        color: Literal["style", "luminance", "match"] = "style",
+        color: Literal["style", "luminance", "match", "oklab"] = "style",
         content_mask: str | None = None,
         style_mask: str | list[str] | None = None,
     ) -> None:
@@ -121,8 +123,8 @@ class ImagePair(L.LightningDataModule):
         if not 1 <= (size * style_scale if style_size is None else style_size) <= MAX_SIZE:
             name, value = ("style_scale", style_scale) if style_size is None else ("style_size", style_size)
             raise BadArgument(name, value, f"the style image's longer side has to be 1 to {MAX_SIZE} pixels")
-        if color not in ("style", "luminance", "match"):
-            raise BadArgument("color", color, "one of style, luminance, match")
+        if color not in ("style", "luminance", "match", "oklab"):
+            raise BadArgument("color", color, "one of style, luminance, match, oklab")
         self.content = content
         self.style = style
         self.size = size
@@ -179,7 +181,7 @@ class ImagePair(L.LightningDataModule):
                 )
 
     def _recolor(self, style: Tensor) -> Tensor:
-        if self.color == "style" or self.content_image is None:
+        if self.color in ("style", "oklab") or self.content_image is None:
             return style
         change = match_luminance if self.color == "luminance" else match_colors
         return change(style, self.content_image)
@@ -252,11 +254,16 @@ class ImagePair(L.LightningDataModule):
         return None if self.regions is None else shrink(self.regions, shape)
 
     def finish(self, image: Tensor) -> Tensor:
-        """The picture to show for an image ``(1, 3, H, W)``: in the content's colours under `luminance`."""
-        if self.color != "luminance" or self.content_image is None:
+        """The picture to show for an image ``(1, 3, H, W)``: with the content's colours, or hues, under `color`."""
+        if self.color not in ("luminance", "oklab") or self.content_image is None:
             return image
-        content = resize(self.content_image, (int(image.shape[-2]), int(image.shape[-1])))
-        return with_luminance(content.to(image), image)
+        size = (int(image.shape[-2]), int(image.shape[-1]))
+        content = resize(self.content_image, size).to(image)
+        if self.color == "luminance":
+            return with_luminance(content, image)
+        regions = self.regions_at(size)
+        styles = [(s.image.to(image), None if s.regions is None else s.regions.to(image), s.weight) for s in self.styles]
+        return with_hues(image, content, None if regions is None else regions.to(image), styles) if styles else image
 
     def train_dataloader(self) -> Steps:
         """One batch per step up to the Trainer's ``max_steps``."""
