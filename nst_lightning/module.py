@@ -130,7 +130,7 @@ class StyleTransfer(L.LightningModule):
         self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
-        check_factors(self.scales, [loss.name for loss, _ in self.style_losses])
+        check_factors(self.scales, self.weights, [loss.name for loss, _ in self.style_losses])
         check_tile(tile)
         self.tile = tile
         self.compiles = compile

@@ -38,7 +38,8 @@ def relaxed_emd_loss(image: Tensor, style: Tensor) -> Tensor:
     """
     ours, theirs = unit(image), unit(style)
     there, back = nearest_rows(ours, theirs)[1], nearest_rows(theirs, ours)[1]
-    return torch.maximum(pairs_mean(ours, theirs[there]), pairs_mean(theirs, ours[back]))
+    # index_select: the gradient of an index is added up by threads in any order
+    return torch.maximum(pairs_mean(ours, theirs[there]), pairs_mean(theirs, ours.index_select(0, back)))
 
 
 def moments_loss(image: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ def palette_loss(image: Tensor, style: Tensor) -> Tensor:
         lengths = torch.where(squares > 0, squares, 1.0).sqrt() * (squares > 0)
         return pairs_mean(unit(ours, DARK), unit(theirs, DARK)) + lengths.mean()
 
-    return torch.maximum(mean(image, style[there]), mean(image[back], style))
+    return torch.maximum(mean(image, style[there]), mean(image.index_select(0, back), style))
 
 
 class _Samples(PointLoss):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -46,20 +46,20 @@ class Stage(NamedTuple):
     factors: dict[str, float] = {}  # noqa: RUF012 (nobody changes it)
 
 
-TERMS = ("content", "style", "tv")
-
-
-def check_factors(scales: Literal["auto", "none"] | Sequence[Scale], losses: Iterable[str]) -> None:
-    """Whether the weights of scales name something.
+def check_factors(
+    scales: Literal["auto", "none"] | Sequence[Scale], weights: Mapping[str, float], losses: Collection[str]
+) -> None:
+    """Whether the weights of scales name something, and leave something.
 
     Args:
         scales: as :func:`schedule` takes them.
+        weights: of the terms.
         losses: the names of the style losses.
 
     Raises:
         BadArgument: if not, or if one is negative.
     """
-    names = [*TERMS, *losses]
+    names = [*weights, *losses]
     for scale in scales if not isinstance(scales, str) else ():
         for name, factor in scale.weights.items():
             if name not in names:
@@ -67,6 +67,11 @@ def check_factors(scales: Literal["auto", "none"] | Sequence[Scale], losses: Ite
                 raise BadArgument("scales", f"weights: {name}", expected)
             if not 0 <= factor < float("inf"):
                 raise BadArgument("scales", f"weights: {name}: {factor}", "a factor is a number of 0 or more")
+        left = {name for name, weight in weights.items() if weight > 0 and scale.weights.get(name, 1.0) > 0}
+        if not any(scale.weights.get(name, 1.0) > 0 for name in losses):
+            left -= {"style"}
+        if not left & {"content", "style"}:
+            raise BadArgument("scales", f"weights: {scale.weights}", "nothing is left to optimise at this size")
 
 
 def automatic(size: int, smallest: int = SMALLEST) -> list[Scale]:
