@@ -73,8 +73,11 @@ class Search:
             self.axes = principal_axes(torch.cat(sketches), axes)
         self._units = []
         for style, mean in zip(styles, means, strict=True):
-            parts = [part.to(wide) - mean for part in style.columns.split(SKETCHED)]
-            self._units.append(torch.cat([self.project(part) / _norm(part) for part in parts]))
+            units = []
+            for part in style.columns.split(SKETCHED):
+                rows = part.to(wide) - mean
+                units.append(self.project(rows) / _norm(rows))
+            self._units.append(torch.cat(units))
 
     def project(self, columns: Tensor) -> Tensor:
         """Hypercolumns ``(n, D)`` along the axes, ``(n, K)``: what :meth:`match` compares."""

@@ -36,12 +36,12 @@ class Reading(NamedTuple):
 
 
 class Corners(NamedTuple):
-    """The four positions of a layer around each point.
+    """The positions of a layer around each point: upper left, upper right, lower left, lower right, those with any weight.
 
     Attributes:
-        rows: ``(2, N)``, the upper and the lower.
-        columns: ``(2, N)``, the left and the right.
-        weights: ``(4, N)``: upper left, upper right, lower left, lower right.
+        rows: ``(K, N)``; K is 4 or less.
+        columns: ``(K, N)``.
+        weights: ``(K, N)``.
     """
 
     rows: Tensor
@@ -66,19 +66,21 @@ def corners(points: Tensor, level: int, size: tuple[int, int], unit: float = 1.0
 
     >>> found = corners(torch.tensor([[2.0, 3.5]]), 1, (4, 4))
     >>> found.rows[:, 0].tolist(), found.columns[:, 0].tolist(), found.weights[:, 0].tolist()
-    ([0, 1], [1, 2], [0.375, 0.125, 0.375, 0.125])
+    ([0, 0, 1, 1], [1, 2, 1, 2], [0.375, 0.125, 0.375, 0.125])
     """
     along = [(points[:, axis] / (1 << level) - 0.5).clamp(0, size[axis] - 1) for axis in (0, 1)]
     low = [one.floor().long() for one in along]
     high = [(one + 1).clamp(max=side - 1) for one, side in zip(low, size, strict=True)]
     down, right = (one - first for one, first in zip(along, low, strict=True))
     weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
-    return Corners(torch.stack([low[0], high[0]]), torch.stack([low[1], high[1]]), weights * unit)
+    rows, columns = torch.stack([low[0], low[0], high[0], high[0]]), torch.stack([low[1], high[1], low[1], high[1]])
+    used = weights.any(dim=1)  # points in the middle of their cells have one neighbour
+    return Corners(rows[used], columns[used], weights[used] * unit)
 
 
 def _lines(at: Corners, width: int) -> list[tuple[Tensor, Tensor]]:
     """For each corner the number of its position, counted row by row, and its weight."""
-    return [(at.rows[k // 2] * width + at.columns[k % 2], at.weights[k]) for k in range(4)]
+    return list(zip(at.rows * width + at.columns, at.weights, strict=True))
 
 
 def _wide(features: Tensor) -> torch.dtype:

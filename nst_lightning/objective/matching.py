@@ -92,32 +92,31 @@ class Matcher:
     def _rows(self, style: StyleImage, number: int, share: float) -> Iterator[Rows]:
         """The hypercolumns of a style image, turned as often as asked for; none where nothing of the region is visible."""
         height, width = (max(1, int(side) >> 2) for side in style.image.shape[2:])
-        places = torch.arange(height * width).view(1, 1, height, width)
-        found: list[Tensor] = []
+        places = torch.arange(height * width).view(height, width)
+        readings: list[tuple[int, Reading]] = []
         where: list[Tensor] = []
         for turns in range(4 if self.loss.settings.rotations else 1):
-            image = torch.rot90(style.image, turns, (2, 3))
+            sides = style.image.shape[2:] if turns % 2 == 0 else style.image.shape[:1:-1]
             regions = None if style.regions is None else Regions(torch.rot90(style.regions, turns, (1, 2)))
             part = 0 if regions is None or len(regions) == 1 else number
-            field = Field(int(image.shape[2]), int(image.shape[3]), regions, part)
-            (reading,) = self.loss.style_readings(field, self.layers, share)
-            if len(reading.points):
-                found.append(self._columns(image, reading))
-                cells = (reading.points / 4).long()
-                turned = torch.rot90(places, turns, (2, 3))[0, 0]
-                where.append(turned[cells[:, 0].clamp(max=len(turned) - 1), cells[:, 1].clamp(max=turned.shape[1] - 1)])
-        if found:
-            numbers = torch.unique(torch.cat(where), return_inverse=True)[1]
-            yield Rows(torch.cat(found), numbers.to(style.image.device), share)
-
-    def _columns(self, image: Tensor, reading: Reading) -> Tensor:
-        """The hypercolumns of a picture in the type that the network computes in."""
-        dtype = self.features.dtype_for(image)
+            (reading,) = self.loss.style_readings(Field(int(sides[0]), int(sides[1]), regions, part), self.layers, share)
+            turned = torch.rot90(places, turns, (0, 1))
+            cells = torch.minimum((reading.points / 4).long(), torch.tensor(turned.shape) - 1)
+            readings.append((turns, reading))
+            where.append(turned[cells[:, 0], cells[:, 1]])
+        total = sum(len(reading.points) for _, reading in readings)
+        if not total:
+            return
         width = sum(layer.channels for layer in self.factors)
-        found = torch.empty(len(reading.points), width, dtype=dtype, device=image.device)
-        for which, columns in read_picture(self.features, image, reading):
-            found[which.to(found.device)] = hypercolumns(columns, self.factors).to(dtype)
-        return found
+        dtype = self.features.dtype_for(style.image)  # half of the memory where the network computes so
+        found = torch.empty(total, width, dtype=dtype, device=style.image.device)
+        first = 0
+        for turns, reading in readings:
+            for which, columns in read_picture(self.features, torch.rot90(style.image, turns, (2, 3)), reading):
+                found[first + which.to(found.device)] = hypercolumns(columns, self.factors).to(dtype)
+            first += len(reading.points)
+        numbers = torch.unique(torch.cat(where), return_inverse=True)[1]
+        yield Rows(found, numbers.to(found.device), share)
 
     def numbers(self, picture: Tensor) -> Tensor:
         """The numbers of the rows that a picture's points are matched with, ``(N,)`` int32; the same in all processes."""
@@ -145,8 +144,13 @@ class Matcher:
 
     def matches(self, numbers: Tensor) -> Matches:
         """What the loss compares the image with."""
-        rows = torch.cat([style.columns for style in self.styles])
-        found = self.loss.matches(rows, numbers.to(rows.device), self.layers)
+        used, which = torch.unique(numbers.long(), return_inverse=True)
+        kept, first = [], 0
+        for style in self.styles:
+            here = used[(used >= first) & (used < first + len(style.columns))] - first
+            kept.append(style.columns[here.to(style.columns.device)])
+            first += len(style.columns)
+        found = self.loss.matches(torch.cat(kept), which, self.layers)
         if not self.loss.settings.refresh:
             self.styles = []  # all but those in use
         return found
