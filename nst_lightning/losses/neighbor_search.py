@@ -62,7 +62,11 @@ class Search:
         self.styles = list(styles)
         self.occurrence = occurrence
         wide = torch.float64 if styles[0].columns.dtype == torch.float64 else torch.float32
-        means = [style.columns.mean(dim=0, dtype=wide) for style in styles]
+        means = [
+            torch.stack([part.to(wide).sum(dim=0) for part in style.columns.split(SKETCHED)]).sum(dim=0)
+            / len(style.columns)
+            for style in styles
+        ]
         self.axes: Tensor | None = None
         if axes and axes < styles[0].columns.shape[1]:
             each = -(-SKETCHED // len(styles))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nst_lightning.data import StyleImage
 from nst_lightning.losses.content import content_loss
 from nst_lightning.losses.moments import flatten, mix, moments
+from nst_lightning.losses.nearest_neighbor import QUARTER
 from nst_lightning.losses.points import PIXELS, Columns, Reading, read
 from nst_lightning.losses.self_similarity import SelfSimilarity
 from nst_lightning.losses.style_loss import PointLoss, StyleLoss
@@ -73,6 +74,13 @@ class Objective(nn.Module):
     def reads(self) -> bool:
         """Whether points between the positions of the layers are read."""
         return bool(self.sees & {"samples", "positions"}) or self.relations is not None
+
+    @property
+    def bytes_read(self) -> float:
+        """An estimate of what losses of positions keep for each pixel: features of points, gradients, what is matched."""
+        if "positions" not in self.sees:
+            return 0.0
+        return 3 * 4 * sum(layer.channels for layer in self.style_layers) / (1 << 2 * QUARTER)
 
     @torch.no_grad()
     def set_targets(

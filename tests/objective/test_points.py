@@ -281,6 +281,41 @@ def test_a_checkpoints_matches_are_taken(monkeypatch):
     assert torch.equal(matched_places(objective), saved.long())
 
 
+def test_sums_of_losses_and_weights_of_layers():
+    """If this fails, several losses are not the weighted sum of each, or layers' weights mean something else to some."""
+    image, content, styles = picture(40, 48), picture(40, 48, 1), [StyleImage(picture(40, 40, 2), None, 1.0)]
+
+    def style(losses: object, factor: float = 1.0) -> float:
+        objective = objective_with(losses)
+        layers = {layer: factor * weight for layer, weight in objective.style_layers.items()}
+        made = Objective(objective.features, {}, layers, objective.style_losses, WEIGHTS)
+        made.set_targets(content, styles, None)
+        return float(made(image, 4)["style"])
+
+    given = {"mean_std": 0.1, "nearest_neighbor": 0.5, "nearest_neighbor_layers": 2.0, "relaxed_emd": 1.5, "palette": 3.0}
+    expected = sum(weight * style(name) for name, weight in given.items())
+    assert style(given) == pytest.approx(expected, rel=1e-12)
+    assert style(given, 2.0) == pytest.approx(2 * expected, rel=1e-12)
+
+
+def test_bf16_runs_follow_float32_ones():
+    """If this fails, half precision reaches the cosines, or matches change wildly with it."""
+    objective = objective_with({"nearest_neighbor": 1.0, "relaxed_emd": 1.0}, dtype=torch.float32)
+    image, content, style = (picture(64, 80, seed, torch.float32) for seed in (0, 1, 2))
+    values, gradients = [], []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            objective.set_targets(content, [StyleImage(style, None, 1.0)], None)
+            leaf = image.clone().requires_grad_()
+            terms = objective(leaf)
+            (gradient,) = torch.autograd.grad(terms["style"], leaf)
+        values.append(terms["style"].item())
+        gradients.append(gradient)
+        assert terms["style"].dtype == gradient.dtype == torch.float32
+    assert values[1] == pytest.approx(values[0], rel=0.01)
+    assert torch.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), dim=0) > 0.9
+
+
 def test_factors_of_a_scale_leave_losses_out():
     """If this fails, a scale's weights do not change the objective of that scale."""
     losses = {"gram": 1.0, "relaxed_emd": 2.0, "palette": 1.0}
