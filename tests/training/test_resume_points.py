@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from nst_lightning import StyleTransfer
+from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
 from nst_lightning.pictures.read import read_image
@@ -114,3 +115,56 @@ def test_weights_of_scales_that_name_nothing():
     with pytest.raises(BadArgument, match="nothing is left"):
         off = {"content": 0.0, "style": 0.0}
         StyleTransfer(style_loss="gram", scales=[{"size": 1.0, "steps": 1, "weights": off}])
+
+
+class Measures(L.Callback):
+    """Measures the result after each step, at the scale of the run and at the last."""
+
+    def on_train_batch_end(self, trainer, pl_module, *args) -> None:
+        before = pl_module.targets.matches()
+        pl_module.evaluate(pl_module.stage)
+        after = pl_module.targets.matches()
+        assert before and all(torch.equal(before[name], after[name]) for name in before)
+        self.full = pl_module.evaluate()  # of two scales of one size that of the run
+        assert pl_module.at_full_size is (pl_module.targets.stage is pl_module.stage)
+        again = pl_module.targets.matches()
+        assert all(torch.equal(before[name], again[name]) for name in before)
+        if pl_module.targets.stage is not pl_module.stage:
+            pl_module.targets.enter(pl_module.stage, pl_module.image, pl_module.global_step, before)
+
+
+def test_measuring_leaves_the_matches_of_the_run(pictures):
+    """If this fails, who looks at a result changes it, or a checkpoint written after a look has the look's matches."""
+    images = []
+    scales = [{"size": size, "steps": 1, "weights": {"palette": f}} for size, f in ((0.5, 1.0), (1.0, 0.0), (1.0, 1.0))]
+    for callbacks in ([], [Measures()]):
+        module = StyleTransfer(
+            style_loss={"nearest_neighbor": 1.0, "palette": 1.0},
+            style_layers=["relu1_1", "relu2_1"],
+            content_layers=["relu2_1"],
+            scales=scales,
+            optimizer="pyramid_adam",
+            neighbors={"refresh": 2},
+        )
+        quiet = {
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_checkpointing": False,
+            "enable_model_summary": False,
+        }
+        trainer = L.Trainer(max_steps=12, accelerator="cpu", callbacks=callbacks, **quiet)
+        trainer.fit(module, datamodule=ImagePair(*map(str, pictures), size=48))
+        images.append(module.image.detach())
+    assert torch.equal(*images)
+
+
+def test_hues_come_with_a_checkpoint(pictures, workdir):
+    """If this fails, a picture of a checkpoint has other colours than the run showed."""
+    pair = ImagePair(*map(str, pictures), size=48, color="oklab")
+    module = StyleTransfer(style_layers=["relu1_1"], content_layers=["relu2_1"], scales="none")
+    trainer = L.Trainer(max_steps=2, accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer.fit(module, datamodule=pair)
+    trainer.save_checkpoint("run.ckpt")
+    again = StyleTransfer.load_from_checkpoint("run.ckpt", weights_only=True)
+    assert torch.equal(again.result, module.result)
+    assert not torch.allclose(module.result, module.progress.at(module.image, (36, 48)), atol=0.01)
