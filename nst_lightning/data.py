@@ -12,6 +12,7 @@ from torch import Tensor
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance
 from nst_lightning.pictures.masks import regions_of
+from nst_lightning.pictures.oklab import hues_of
 from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
 from nst_lightning.pictures.regions import shrink
 from nst_lightning.pictures.sources import name_of, names_of, read, several
@@ -86,8 +87,9 @@ class ImagePair(L.LightningDataModule):
         style_weights: one number of 0 or more for each style image; all alike if not given.
         style_scale: longer side of the style image relative to the result's, above 0: larger strokes above 1.
         style_size: longer side of the style image in pixels at the final size, in place of style_scale.
-        color: `style` (the style's colours), `luminance` (the content's colours; only the luminance is transferred) or
-            `match` (the style's colours are first moved to the content's mean and covariance).
+        color: `style` (the style's colours), `luminance` (the content's colours; only the luminance is transferred),
+            `match` (the style's colours are first moved to the content's mean and covariance) or `oklab` (the content's
+            hues, moved to those of the style, under the result's light and dark).
         content_mask: picture of flat colours, one for each region of the content image.
         style_mask: the same for each style image: a region of the content takes its style from those of its colour.
 
@@ -117,7 +119,7 @@ class ImagePair(L.LightningDataModule):
         style_weights: list[float] | None = None,
         style_scale: float = 1.0,
         style_size: int | None = None,
-        color: Literal["style", "luminance", "match"] = "style",
+        color: Literal["style", "luminance", "match", "oklab"] = "style",
         content_mask: str | None = None,
         style_mask: str | list[str] | None = None,
     ) -> None:
@@ -128,8 +130,8 @@ class ImagePair(L.LightningDataModule):
         self._style_scale, self.style_size = style_scale, style_size
         if size != "original":
             self._set_size(size)
-        if color not in ("style", "luminance", "match"):
-            raise BadArgument("color", color, "one of style, luminance, match")
+        if color not in ("style", "luminance", "match", "oklab"):
+            raise BadArgument("color", color, "one of style, luminance, match, oklab")
         self.content = content
         self.style = style
         self.style_sources = several("style", style)
@@ -212,7 +214,7 @@ class ImagePair(L.LightningDataModule):
                 raise BadArgument("style", name or ", ".join(map(name_of, self.style_sources)), expected)
 
     def _recolor(self, style: Picture) -> Tensor:
-        if self.color == "style" or self.content_image is None:
+        if self.color in ("style", "oklab") or self.content_image is None:
             return style.rgb[None]
         change = match_luminance if self.color == "luminance" else match_colors
         return change(style.rgb[None], self.content_image, style.alpha, self.alpha)
@@ -252,6 +254,14 @@ class ImagePair(L.LightningDataModule):
     def colors(self) -> Tensor | None:
         """The picture that the result takes its colours from, ``(1, 3, H, W)``: the content image under `luminance`."""
         return self.content_image if self.color == "luminance" else None
+
+    @property
+    def hues(self) -> Tensor | None:
+        """The hues that the result takes, ``(1, 2, H, W)``: the content's, moved to the style's, under `oklab`."""
+        if self.color != "oklab" or self.content_image is None or not self.styles:
+            return None
+        styles = [(style.image, style.regions, style.weight) for style in self.styles]
+        return hues_of(self.content_image, self.regions, styles)
 
     def train_dataloader(self) -> Steps:
         """One batch per step up to the Trainer's ``max_steps``."""

@@ -17,6 +17,7 @@ from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, reason
+from nst_lightning.losses import NeighborSettings
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.pictures.picture import resize
@@ -60,21 +61,28 @@ class StyleTransfer(L.LightningModule):
         content_weight: weight of the content loss, 0 or more.
         style_weight: weight of the style loss, 0 or more.
         tv_weight: weight of the total variation, 0 or more; smooths.
-        style_loss: `gram`, `mean_std`, `wasserstein`, `sliced_wasserstein`, `histogram`, the class path of a StyleLoss,
-            or a map from those to weights.
+        style_loss: `gram`, `mean_std`, `wasserstein`, `sliced_wasserstein`, `histogram`, `nearest_neighbor`,
+            `nearest_neighbor_layers`, `relaxed_emd`, `palette`, the class path of a StyleLoss, or a map from those to
+            weights.
+        content_loss: `features` (squared differences) or `self_similarity` (how the places of the photograph relate to each
+            other, whatever they look like).
+        neighbors: how `nearest_neighbor` finds its matches.
         scales: sizes to go through, coarse to fine: `auto` (by factors of √2 from 128 px), `none` (the final size only),
-            or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size.
+            or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size; `weights: {NAME: F}` there
+            multiplies a term's or a style loss's weight by F at that size.
         average_decay: the result is the running average of the image with this decay, from 0 (the image itself) to below
             1; it is restarted at each scale and seeds the next.
-        init: what the image is at the start: `content`, `style`, `noise` (faint, around gray, from the seed), `gray`, or a
-            picture file.
+        init: what the image is at the start: `content`, `blurred` (the content's large forms), `style`, `noise` (faint,
+            around gray, from the seed), `gray`, or a picture file.
         tile: for large pictures: the step is computed from tiles, with the same result in the memory of one tile. `auto`
             (the largest tiles that fit the free memory; the whole image where that fits), the sides of a tile in pixels,
             or `none`. Unless `none`, a run that is out of memory goes on with smaller tiles.
         compile: let torch.compile make the objective faster (CUDA graphs on a GPU) at the scales where that pays; a line
             for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
-        optimizer: `lbfgs` or `adam`, ready to use, or any torch optimiser by its class path.
-        learning_rate: of `lbfgs` (1.0 if not given) or `adam` (0.02); others take theirs as an argument.
+        optimizer: `lbfgs`, `adam` or `pyramid_adam` (of the levels of the image's pyramid: large forms move faster), ready
+            to use, or any torch optimiser by its class path.
+        learning_rate: of `lbfgs` (1.0 if not given), `adam` (0.02) or `pyramid_adam` (0.002); others take theirs as an
+            argument.
         lr_scheduler: a learning rate scheduler of torch by its class path. It counts the steps of the whole run;
             ReduceLROnPlateau looks at loss/total.
         features: the frozen network.
@@ -97,12 +105,14 @@ class StyleTransfer(L.LightningModule):
         style_weight: float = 8.0,
         tv_weight: float = 0.0,
         style_loss: str | dict[str, float] = "wasserstein",
+        content_loss: Literal["features", "self_similarity"] = "features",
+        neighbors: NeighborSettings = NeighborSettings(),  # noqa: B008 (frozen)
         scales: Literal["auto", "none"] | list[Scale] = "auto",
         average_decay: float = 0.9,
         init: str = "content",
         tile: Literal["auto", "none"] | int = "auto",
         compile: bool = False,
-        optimizer: Literal["lbfgs", "adam"] | OptimizerCallable = "adam",
+        optimizer: Literal["lbfgs", "adam", "pyramid_adam"] | OptimizerCallable = "adam",
         learning_rate: float | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
@@ -112,13 +122,20 @@ class StyleTransfer(L.LightningModule):
             self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
         except TypeError as error:
             raise BadArgument("features", features, reason(error)) from error
+        try:
+            self.neighbors = neighbors if isinstance(neighbors, NeighborSettings) else NeighborSettings(**neighbors)
+        except TypeError as error:
+            raise BadArgument("neighbors", neighbors, reason(error)) from error
         weights = {"content": content_weight, "style": style_weight, "tv": tv_weight}
-        self.wanted = Wanted(content_layers, style_layers, weights, style_loss, self.settings.arch)
+        self.wanted = Wanted(
+            content_layers, style_layers, weights, style_loss, self.settings.arch, content_loss, self.neighbors
+        )
         if not 0 <= average_decay < 1:
             raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
         self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
+        self.wanted.check_scales(self.scales)
         check_tile(tile)
         self.tile = tile
         self.compiles = compile
@@ -132,6 +149,7 @@ class StyleTransfer(L.LightningModule):
         self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
         self.save_hyperparameters(logger=False)
         self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
+        self.hparams["neighbors"] = asdict(self.neighbors)
         if not isinstance(self.scales, str):
             self.hparams["scales"] = [asdict(scale) for scale in self.scales]
         for name, plain in self.optimization.settings().items():
@@ -166,11 +184,13 @@ class StyleTransfer(L.LightningModule):
         """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
         self.check(self.pair, self.trainer.precision, self.trainer.callbacks)  # type: ignore[attr-defined]
         self.resuming.begin(self.pair)
+        self._keep_matches()
         self.stage = None
         if stage == "fit":
             begin_anew(self.trainer)
             self.register_parameter("image", None)
             self.progress.average.restart()
+            self.resuming.matches = {}
 
     def check(self, pair: ImagePair, precision: str = "32-true", callbacks: Sequence[Any] = ()) -> None:
         """Everything that can be known to fail before the network is built.
@@ -227,7 +247,12 @@ class StyleTransfer(L.LightningModule):
         if self.stage is not None:  # in a run: a checkpoint of an image that is no number would replace a good one
             with self._guard.restoring(self.image, self.progress.average):
                 self._guard.check()
+        self._keep_matches()
         self.resuming.save(checkpoint)
+
+    def _keep_matches(self) -> None:
+        if self.stage is not None:
+            self.resuming.matches = self.targets.matches()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the image in the checkpoint's shape, before its values are loaded."""
@@ -245,17 +270,22 @@ class StyleTransfer(L.LightningModule):
     def on_train_start(self) -> None:
         """Begin with the scale that the image has: the first, or that of a checkpoint."""
         self.progress.average.to(self.device)
-        self._begin(next(stage for stage in self.stages if stage.shape == self._shape()))
+        fitting = [stage for stage in self.stages if stage.shape == self._shape()]
+        # at the step where a scale ends the image still has its size
+        stage = next((stage for stage in fitting if self.global_step <= stage.last), fitting[-1])
+        self._begin(stage, self.resuming.matches)
         self.scalars.begin(self.trainer)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
         assert self.stage is not None
         stage = stage_at(self.stages, self.global_step, self.stage.shape)
-        if stage.shape != self.stage.shape:
-            self._resize(stage.shape)
+        if stage != self.stage:
+            if stage.shape != self.stage.shape:
+                self._resize(stage.shape)
             self._begin(stage)
-        self.stage = stage
+        with self.trainer.precision_plugin.forward_context():
+            self.targets.refresh(self.image, self.global_step)
 
     def _resize(self, shape: tuple[int, int]) -> None:
         """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
@@ -267,12 +297,12 @@ class StyleTransfer(L.LightningModule):
         carry.carry_over(optimizer, old, ours, self.image)
         carry.carry_schedule(schedulers, following)
 
-    def _begin(self, stage: Stage) -> None:
-        """Compute what the image is compared with at this scale."""
+    def _begin(self, stage: Stage, matches: dict[str, Tensor] | None = None) -> None:
+        """Compute what the image is compared with at this scale, but for the matches of a checkpoint."""
         self.stage = stage
         self._guard = Guard(self.image)
         with self.trainer.precision_plugin.forward_context():
-            self.targets.enter(stage, self.image, self.global_step)
+            self.targets.enter(stage, self.image, self.global_step, matches)
             self.targets.compilation.choose(self.image, stage.last - self.global_step)
 
     # ---- each step ---------------------------------------------------------------------------------------------------
@@ -337,14 +367,23 @@ class StyleTransfer(L.LightningModule):
         """What the result is like: :meth:`similarity`, and every term of the objective, without its weight but ``total``.
 
         Args:
-            stage: the scale at which the terms are computed; the last if not given, which the run then cannot leave.
+            stage: the scale at which the terms are computed; if not given, that of the run if it has the result's size, or
+                the last, which the run then cannot leave.
         """
-        stage = stage or self.stages[-1]
-        key = (stage.shape, id(self.image), self.image is not None and self.image._version, self.progress.average.steps)
+        if stage is None:
+            stage = self.stage if self.stage is not None and self.at_full_size else self.stages[-1]
+        key = (
+            stage.first,
+            stage.shape,
+            id(self.image),
+            self.image is not None and self.image._version,
+            self.progress.average.steps,
+        )
         if self._measured[0] != key:
             picture = self.progress.at(self.image, stage.shape)
             with self.trainer.precision_plugin.forward_context():
-                self._measured = key, self.similarity() | self.targets.measure(picture, stage, self.global_step)
+                measured = self.targets.measure(picture, stage, self.global_step, self.resuming.matches)
+            self._measured = key, self.similarity() | measured
         return self._measured[1]
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

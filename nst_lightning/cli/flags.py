@@ -19,7 +19,11 @@ OURS = {
     "model": ("module.py", "StyleTransfer"),
     "log": ("callbacks.py", "RunLog"),
 }
-FEATURES = ("network/features.py", "VGGSettings")  # of model.features
+# arguments of sections that have parts of their own, and the dataclass of the parts
+NESTED = {
+    "model.features": ("network/features.py", "VGGSettings"),
+    "model.neighbors": ("losses/nearest_neighbor.py", "NeighborSettings"),
+}
 LIGHTNING = {
     "checkpoint": ("pytorch/callbacks/model_checkpoint.py", "ModelCheckpoint"),
     "trainer": ("pytorch/trainer/trainer.py", "Trainer"),
@@ -58,8 +62,8 @@ def table() -> dict[str, tuple[str, ...]]:
     """
     lightning = find_spec("lightning")
     home = Path(next(iter(lightning.submodule_search_locations or [""]))) if lightning else PACKAGE
-    known = {"": TOP, "model.features": _arguments(PACKAGE / FEATURES[0], FEATURES[1])}
-    known |= {section: _arguments(PACKAGE / file, name) for section, (file, name) in OURS.items()}
+    known: dict[str, tuple[str, ...]] = {"": TOP}
+    known |= {section: _arguments(PACKAGE / file, name) for section, (file, name) in (NESTED | OURS).items()}
     return known | {section: _arguments(home / file, name) for section, (file, name) in LIGHTNING.items()}
 
 
@@ -130,7 +134,8 @@ def what_is_wrong(flag: str) -> str:
     known = table()
     if first in SECTIONS:
         second, _, third = rest.partition(".")
-        if first == "model" and second == "features" and third and third not in known["model.features"]:
+        nested = known.get(f"{first}.{second}")
+        if nested and third and third not in nested:
             return _no_such(name)
         return "" if not rest or second in known[first] or second == "help" else _no_such(name)
     if name in known[""]:

@@ -26,13 +26,14 @@ usage: nst [fit] PHOTO PAINTING [-o FILE] [flags]
 
 more of the painting  --style_weight 30  (8; useful from 1 to 100)
 larger                --size 1024  (longer side in pixels, 512), or original
-my photo's colours    --color luminance, or match
+my photo's colours    --color luminance, or match, or oklab
 larger strokes        --style_scale 1.5
 faster, or finer      --steps 60, or --steps 600  (180)
 another variant       --init noise --seed 7
 several paintings     --style a.jpg b.jpg --style_weights 1 2
 one for each region   --content_mask photo_mask.png --style_mask other_mask.png
-a method of others    --recipe gatys  (assignment, crowson, johnson, spst)
+a method of others    --recipe gatys  (assignment, crowson, johnson,
+                      nnst, spst, strotss)
 another task          --config texture --style a.jpg  (or reconstruct)
 my own settings       --config mine.yaml  (print all: --print_config)
 to go on              --ckpt_path logs/transfer  (Ctrl-C keeps the picture)

@@ -13,7 +13,7 @@ from nst_lightning.errors import nearest
 
 # what a flag takes that has several kinds of value
 WANTED = {
-    "model.optimizer": "give one of lbfgs, adam, or the class path of a torch optimiser, such as torch.optim.SGD",
+    "model.optimizer": "give one of lbfgs, adam, pyramid_adam, or the class path of an optimiser, such as torch.optim.SGD",
     "model.lr_scheduler": "give the class path of a scheduler, such as torch.optim.lr_scheduler.CosineAnnealingLR",
     "model.tile": "give one of auto, none, a size in pixels",
     "model.scales": "give auto, none, or a list such as '[{size: 0.5, steps: 3}, {size: 1.0, steps: 1}]'",
@@ -21,6 +21,7 @@ WANTED = {
     "model.style_layers": "give names of layers, or a map such as '{relu1_1: 1.0, relu2_1: 0.5}'",
     "model.style_loss": "give the name of a loss, or a map such as '{wasserstein: 1.0, gram: 0.1}'",
     "model.features": "give its parts, such as --model.features.arch vgg19",
+    "model.neighbors": "give its parts, such as --model.neighbors.rotations true",
     "data.size": "give the longer side in pixels (int), or original",
     "data.style_weights": "give one number (float) for each style image",
     "trainer.logger": "give true, false, or the class path of a logger, such as TensorBoardLogger or CSVLogger",
@@ -31,7 +32,7 @@ WANTED = {
     "seed_everything": "give a whole number (int) of 0 or more",
 }
 WORDS = {
-    "model.optimizer": ("lbfgs", "adam"),
+    "model.optimizer": ("lbfgs", "adam", "pyramid_adam"),
     "model.tile": ("auto", "none"),
     "model.scales": ("auto", "none"),
     "trainer.precision": ("32-true", "bf16-mixed", "16-mixed"),
@@ -119,7 +120,7 @@ def _value(message: str) -> str:
 
 def _nested(key: str, text: str) -> str:
     if key == "model.optimizer" and "Expected a dot import path string" in text:
-        return "is for an optimiser given by its class path; for lbfgs and adam give --model.learning_rate"
+        return "is for an optimiser given by its class path; for lbfgs, adam and pyramid_adam give --model.learning_rate"
     return _wanted(key, text)
 
 

@@ -83,6 +83,13 @@ class Span(NamedTuple):
         owned = self.owned(level)
         return slice(owned.start + shift, owned.stop + shift)
 
+    def place(self, lines: Tensor, level: int) -> Tensor:
+        """Where lines of the picture's features, within reach, lie in the crop's."""
+        start = self.pieces[0][0] >> level
+        if not self.seam:
+            return lines - start
+        return torch.where(lines >= start, lines - start, lines + (self.seam >> level))
+
 
 class Tile(NamedTuple):
     """A rectangle of the picture and its crop.
@@ -161,7 +168,9 @@ def divide(side: int, tile: int, stride: int, reach: int, circular: bool) -> lis
     return spans
 
 
-def grid(shape: tuple[int, int], tile: int | None, layers: Sequence[Layer], circular: bool) -> list[Tile]:
+def grid(
+    shape: tuple[int, int], tile: int | None, layers: Sequence[Layer], circular: bool, more: bool = False
+) -> list[Tile]:
     """The tiles of a picture, row by row.
 
     Args:
@@ -169,7 +178,10 @@ def grid(shape: tuple[int, int], tile: int | None, layers: Sequence[Layer], circ
         tile: their sides in pixels, rounded up to the total stride; None for the whole picture.
         layers: every layer of the network.
         circular: whether the network pads circularly.
+        more: whether tiles see the positions next to their own too, for what lies between two of them.
     """
     stride, reach = stride_of(layers), reach_of(layers)
+    if more:
+        reach += stride
     rows, columns = (divide(side, tile or side, stride, reach, circular) for side in shape)
     return [Tile(row, column) for row in rows for column in columns]

@@ -11,15 +11,25 @@ from torch import Tensor, nn
 from nst_lightning.data import StyleImage
 from nst_lightning.losses.content import content_loss
 from nst_lightning.losses.moments import flatten, mix, moments
-from nst_lightning.losses.style_loss import StyleLoss
+from nst_lightning.losses.nearest_neighbor import QUARTER
+from nst_lightning.losses.points import PIXELS, Columns, Reading, read
+from nst_lightning.losses.self_similarity import SelfSimilarity
+from nst_lightning.losses.style_loss import PointLoss, StyleLoss
 from nst_lightning.losses.variation import total_variation
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
+from nst_lightning.objective.matching import Start
+from nst_lightning.objective.parts import Part, name_of, parts_of
+from nst_lightning.objective.pointed import ContentSamples, PointedLosses
+from nst_lightning.objective.reading import around
 from nst_lightning.pictures.regions import Regions
 
 # What the style losses see of one region at one layer: its "moments" and its "features", those that a loss asks for.
 # Empty where the region is not there.
 Seen = dict[str, Any]
+
+# The values of a term's parts.
+Values = dict[Part, Tensor]
 
 
 class Objective(nn.Module):
@@ -31,6 +41,7 @@ class Objective(nn.Module):
         style_layers: weight of each layer of the style loss.
         style_losses: the style losses and their weights.
         weights: of the terms ``content``, ``style`` and ``tv``.
+        content_loss: a content loss of relations in place of the squared differences of features.
     """
 
     def __init__(
@@ -40,6 +51,7 @@ class Objective(nn.Module):
         style_layers: Mapping[Layer, float],
         style_losses: Sequence[tuple[StyleLoss, float]],
         weights: Mapping[str, float],
+        content_loss: SelfSimilarity | None = None,
     ) -> None:
         super().__init__()
         self.features = features
@@ -47,29 +59,68 @@ class Objective(nn.Module):
         self.style_layers = dict(style_layers)
         self.style_losses = list(style_losses)
         self.weights = dict(weights)
+        self.content_loss = content_loss
         self.sees = {loss.sees for loss, _ in self.style_losses}
+        self.factors: dict[str, float] = {}
+        self.layered: list[tuple[StyleLoss, float]] = []
+        self.pointed = PointedLosses(features, self.style_layers)
+        self.relations: ContentSamples | None = None
+        if content_loss is not None and self.content_layers:
+            self.relations = ContentSamples(content_loss, features, self.content_layers)
         self.content_targets: dict[Layer, Tensor] = {}
         self.style_targets: dict[Layer, list[list[Any]]] = {}
         self.regions: Regions | None = None
         self.shares: list[float] = []
 
+    @property
+    def reads(self) -> bool:
+        """Whether points between the positions of the layers are read."""
+        return bool(self.sees & {"samples", "positions"}) or self.relations is not None
+
+    @property
+    def bytes_read(self) -> float:
+        """An estimate of what losses of positions keep for each pixel: features of points, gradients, what is matched."""
+        if "positions" not in self.sees:
+            return 0.0
+        return 3 * 4 * sum(layer.channels for layer in self.style_layers) / (1 << 2 * QUARTER)
+
     @torch.no_grad()
-    def set_targets(self, content: Tensor | None, styles: Sequence[StyleImage], regions: Tensor | None) -> None:
+    def set_targets(
+        self,
+        content: Tensor | None,
+        styles: Sequence[StyleImage],
+        regions: Tensor | None,
+        start: Start = Start(),  # noqa: B008 (nobody changes it)
+    ) -> None:
         """Compute what the image is compared with; once per scale.
 
         Args:
-            content: ``(1, 3, H, W)``, or None if there is no content loss.
+            content: ``(1, 3, H, W)``, or None if there is none.
             styles: the style images; empty if there is no style loss.
             regions: ``(R, H, W)``, how much each position of the image counts for each region, or None.
+            start: the image, the factors of the weights at this scale, and the matches of a checkpoint.
         """
+        self.factors = dict(start.factors)
         self.regions = None if regions is None else Regions(regions)
         areas = [1.0] if regions is None else regions.sum(dim=(1, 2)).tolist()
         self.shares = [area / max(sum(areas), 1e-12) for area in areas]
-        self._set_content(content if self.content_layers else None)
+        kept = content if self.content_layers and self.weight_of("content") > 0 else None
+        if self.relations is not None:
+            self.relations.set(kept, self.regions)
+        self._set_content(kept if self.relations is None else None)
+        counting = [style for style in styles if style.weight > 0 and self.style_layers and self.weight_of("style") > 0]
+        losses = [(loss, weight * self.factors.get(loss.name, 1.0)) for loss, weight in self.style_losses]
+        losses = [(loss, weight) for loss, weight in losses if weight > 0]
+        self.layered = [(loss, weight) for loss, weight in losses if not isinstance(loss, PointLoss)]
+        self._set_layered(counting if self.layered else [])
+        points = [(loss, weight) for loss, weight in losses if isinstance(loss, PointLoss)]
+        self.pointed.set(points, counting, self.regions, self.shares, content, start)
+
+    def _set_layered(self, styles: Sequence[StyleImage]) -> None:
+        """Compute the targets of the losses that look at one layer after the other."""
         looks = [
             (self.look(style.image, None if style.regions is None else Regions(style.regions)), style.weight)
             for style in styles
-            if style.weight > 0 and self.style_layers
         ]
         self.style_targets = {}
         for layer in self.style_layers if looks else {}:
@@ -81,8 +132,12 @@ class Objective(nn.Module):
                 targets = []
                 if share > 0 and found:
                     with torch.autocast(styles[0].image.device.type, enabled=False):
-                        targets = [loss.target(_together(loss.sees, found)) for loss, _ in self.style_losses]
+                        targets = [loss.target(_together(loss.sees, found)) for loss, _ in self.layered]
                 self.style_targets[layer].append(targets)
+
+    def weight_of(self, term: str) -> float:
+        """The weight of a term at this scale."""
+        return self.weights.get(term, 0.0) * self.factors.get(term, 1.0)
 
     def _set_content(self, content: Tensor | None) -> None:
         """Compute and keep the features of the content image."""
@@ -101,9 +156,10 @@ class Objective(nn.Module):
         found: list[Seen] = []
         for number, mass in enumerate(masses):
             seen: Seen = {}
-            if mass > 0 and "moments" in self.sees:
+            sees = {loss.sees for loss, _ in self.layered}
+            if mass > 0 and "moments" in sees:
                 seen["moments"] = moments(features, None if weights is None else weights[number], mass)
-            if mass > 0 and "features" in self.sees:
+            if mass > 0 and "features" in sees:
                 size = (features.shape[2], features.shape[3])
                 seen["features"] = select(features, None if regions is None else regions.positions(size)[number])
             found.append(seen)
@@ -117,26 +173,45 @@ class Objective(nn.Module):
             step: the step of the run, for style losses that draw numbers.
 
         Returns:
-            ``total``, ``content``, ``style``, ``tv`` (those that are computed), ``content/LAYER`` and ``style/LAYER`` where
-            a term has several layers; and ``loss``, to be optimised: ``total`` divided by the sum of the weights, so that
-            only their ratio matters.
+            ``total``, ``content``, ``style``, ``tv`` (those that are computed), ``content/PART`` and ``style/PART`` where a
+            term has several parts, layers or losses of all layers at once; and ``loss``, to be optimised: ``total`` divided
+            by the sum of the weights, so that only their ratio matters.
         """
-        features = self.features(image)
-        contents = {layer: content_loss(features[layer], target) for layer, target in self.content_targets.items()}
+        features = {**self.features(image), PIXELS: image}
+        shape = (int(image.shape[2]), int(image.shape[3]))
+
+        def columns(readings: Iterable[Reading]) -> list[Columns]:
+            with torch.autocast(image.device.type, enabled=False):
+                return [
+                    {
+                        layer: read(features[layer], around(one.points, layer, shape, self.features, image.device))
+                        for layer in one.layers
+                    }
+                    for one in readings
+                ]
+
+        contents: Values = {layer: content_loss(features[layer], target) for layer, target in self.content_targets.items()}
+        if self.relations is not None and self.relations.image is not None:
+            contents[self.relations.loss.name] = self.relations.value(columns(self.relations.readings(step)), step)
         seen = {layer: self._seen(features[layer], self.regions) for layer in self.style_targets}
         styles = self.style_values(seen, step, image.new_zeros(()))
-        return self.combine(contents, styles, total_variation(image) if self.weights["tv"] > 0 else None)
+        for one in self.pointed.targets:
+            readings = self.pointed.readings(one, image, step)
+            with torch.autocast(image.device.type, enabled=False):
+                value = one.share * one.loss(columns(readings), one.target, step) if readings else image.new_zeros(())
+            styles[one.name] = styles[one.name] + value if one.name in styles else value
+        return self.combine(contents, styles, total_variation(image) if self.computes("tv") else None)
 
-    def style_values(self, seen: Mapping[Layer, Sequence[Seen]], step: int, zero: Tensor) -> dict[Layer, Tensor]:
+    def style_values(self, seen: Mapping[Layer, Sequence[Seen]], step: int, zero: Tensor) -> Values:
         """The style loss at each layer: over regions in proportion to their area, and over losses by their weights."""
-        values: dict[Layer, Tensor] = {}
+        values: Values = {}
         for layer, regions in seen.items():
             value = zero
             for share, targets, one in zip(self.shares, self.style_targets[layer], regions, strict=True):
                 if not targets or not one:
                     continue
                 with torch.autocast(zero.device.type, enabled=False):
-                    for (loss, weight), target in zip(self.style_losses, targets, strict=True):
+                    for (loss, weight), target in zip(self.layered, targets, strict=True):
                         value = value + share * weight * loss(one[loss.sees], target, step)
             values[layer] = value
         return values
@@ -144,33 +219,45 @@ class Objective(nn.Module):
     def parts(self) -> dict[str, float]:
         """The share of each term that is computed in the sum of their weights."""
         active = [name for name in self.weights if self.computes(name)]
-        whole = sum(self.weights[name] for name in active)
+        whole = sum(self.weight_of(name) for name in active)
         # twelve digits: the rounding of the division must not depend on a common factor of the weights either
-        return {name: float(f"{self.weights[name] / whole:.12g}") for name in active}
+        return {name: float(f"{self.weight_of(name) / whole:.12g}") for name in active}
 
     def computes(self, term: str) -> bool:
         """Whether there is such a term: it has something to compare with."""
-        return bool({"content": self.content_targets, "style": self.style_targets, "tv": self.weights["tv"] > 0}[term])
+        if term == "content":
+            return bool(self.content_targets) or (self.relations is not None and self.relations.image is not None)
+        if term == "style":
+            return bool(self.style_targets or self.pointed.targets)
+        return self.weight_of("tv") > 0
 
     def combine(
-        self, contents: Mapping[Layer, Tensor], styles: Mapping[Layer, Tensor], tv: Tensor | None
+        self, contents: Mapping[Part, Tensor], styles: Mapping[Part, Tensor], tv: Tensor | None
     ) -> dict[str, Tensor]:
-        """All terms, of the content loss and the style loss at each layer and the total variation."""
+        """All terms, of the values of the content loss and the style loss and the total variation."""
         terms: dict[str, Tensor] = {}
+        # in one order, however they were computed: the sum is then the same to the last digit
+        parts = parts_of(self.content_layers, self.style_layers, self.content_loss, self.style_losses)
+        styles = {part: styles[part] for part in parts["style"] if part in styles}
         if contents:
-            terms["content"] = sum_of(self.content_layers[layer] * value for layer, value in contents.items())
+            terms["content"] = self.weighted(contents, self.content_layers)
         if styles:
-            terms["style"] = sum_of(self.style_layers[layer] * value for layer, value in styles.items())
+            terms["style"] = self.weighted(styles, self.style_layers)
         if tv is not None:
             terms["tv"] = tv
-        total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
-        parts = self.parts()
-        loss = torch.stack([parts[name] * terms[name] for name in parts]).sum()
+        total = torch.stack([self.weight_of(name) * value for name, value in terms.items()]).sum()
+        shares = self.parts()
+        loss = torch.stack([shares[name] * terms[name] for name in shares]).sum()
         found: dict[str, Tensor] = {}
         for term, values in (("content", contents), ("style", styles)):
-            if len(values) > 1:  # one layer alone is the term
-                found |= {f"{term}/{layer.name}": value for layer, value in values.items()}
+            if len(parts[term]) > 1:  # one alone is the term
+                found |= {f"{term}/{name_of(part)}": value for part, value in values.items()}
         return {"loss": loss, "total": total, **terms, **found}
+
+    @staticmethod
+    def weighted(values: Mapping[Part, Tensor], layers: Mapping[Layer, float]) -> Tensor:
+        """The sum of a term's values; those of layers times the layers' weights, which the others have in them."""
+        return sum_of(value if isinstance(key, str) else layers[key] * value for key, value in values.items())
 
 
 def sum_of(values: Iterable[Tensor]) -> Tensor:

@@ -57,13 +57,15 @@ def resized(state: Mapping[str, Any], old: Shape, new: Shape) -> dict[str, Any] 
 def carry_over(old: Optimizer, old_image: Tensor, new: Optimizer, new_image: Tensor) -> None:
     """Take the state of the old image's optimiser to the new image of another size: see :func:`resized`.
 
+    An optimiser whose class says ``restarts = True`` begins anew.
+
     Args:
         old: the optimiser of ``old_image``.
         old_image: ``(1, 3, H, W)``.
         new: the optimiser of ``new_image``, fresh.
         new_image: ``(1, 3, H', W')``.
     """
-    if type(old) is not type(new):
+    if type(old) is not type(new) or getattr(old, "restarts", False):
         return
     state = resized(old.state.get(old_image, {}), old_image.shape, new_image.shape)
     if state:

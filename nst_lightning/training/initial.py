@@ -8,9 +8,11 @@ from torch import Tensor
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, nearest
 from nst_lightning.pictures.picture import ImageError, Picture, resize, resize_picture
+from nst_lightning.pictures.pyramid import coarse
 from nst_lightning.pictures.read import read_image
 
-INITS = ("content", "style", "noise", "gray")
+INITS = ("content", "blurred", "style", "noise", "gray")
+BLURRED = 3  # finest levels of the pyramid that are left out, as Kolkin et al. 2022 begin
 NOISE = 0.05  # standard deviation around mid-gray
 
 
@@ -24,9 +26,10 @@ def check_init(init: str, pair: ImagePair) -> None:
     Raises:
         BadArgument: naming ``init``.
     """
-    has = {"content": pair.content_image is not None, "style": bool(pair.styles)}
+    has = dict.fromkeys(("content", "blurred"), pair.content_image is not None) | {"style": bool(pair.styles)}
     if not has.get(init, True):
-        raise BadArgument("init", init, f"there is no {init} image; give one, or noise, gray or a file")
+        absent = "style" if init == "style" else "content"
+        raise BadArgument("init", init, f"there is no {absent} image; give one, or noise, gray or a file")
     if init not in INITS:
         _read(init)
 
@@ -45,6 +48,8 @@ def initial_image(init: str, pair: ImagePair, size: tuple[int, int]) -> Tensor:
     content = pair.content_at(size)
     if init == "content" and content is not None:
         return content.clone()
+    if init == "blurred" and content is not None:
+        return coarse(content, BLURRED).clamp(0, 1)
     if init == "style":
         return center_crop(pair.styles[0].image, size)
     if init == "gray":

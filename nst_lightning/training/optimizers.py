@@ -15,6 +15,7 @@ from torch.optim import LBFGS, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from nst_lightning.errors import BadArgument, nearest, reason
+from nst_lightning.training.pyramid import pyramid_adam
 
 Parameters = Iterable[nn.Parameter]
 Scheduler = LRScheduler | ReduceLROnPlateau
@@ -61,7 +62,7 @@ def adam(parameters: Parameters, lr: float = 0.02) -> Adam:
 LARGE = 3 * 2048 * 2048  # values of an image
 LARGEST = torch.finfo(torch.float32).max
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"lbfgs": lbfgs, "adam": adam}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"lbfgs": lbfgs, "adam": adam, "pyramid_adam": pyramid_adam}
 
 
 class Optimization:
@@ -82,7 +83,9 @@ class Optimization:
         ready = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if learning_rate is not None:
             if not ready:
-                expected = "is for the ready optimisers, lbfgs and adam; another takes its own, such as init_args.lr"
+                expected = (
+                    "is for the ready optimisers, lbfgs, adam and pyramid_adam; another takes its own, such as init_args.lr"
+                )
                 raise BadArgument("learning_rate", learning_rate, expected)
             if not 0 < learning_rate <= LARGEST:
                 raise BadArgument("learning_rate", learning_rate, f"a number above 0 and up to {LARGEST:.0e}")

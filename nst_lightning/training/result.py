@@ -6,6 +6,7 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import with_luminance
+from nst_lightning.pictures.oklab import with_hues
 from nst_lightning.pictures.picture import resize
 from nst_lightning.training.averages import RunningAverage
 
@@ -20,12 +21,14 @@ class Result:
         average: of the image, since its scale began.
         size: ``(height, width)`` of the result, once the pictures are known.
         colors: the picture that it takes its colours from, ``(1, 3, H, W)``, or None.
+        hues: likewise those of its hues alone, a and b of OkLab, ``(1, 2, H, W)``.
     """
 
     def __init__(self, decay: float) -> None:
         self.average = RunningAverage(decay)
         self.size: tuple[int, int] = (0, 0)
         self.colors: Tensor | None = None
+        self.hues: Tensor | None = None
 
     def at(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
         """What the objective sees of it: ``(1, 3, *shape)`` in ``[0, 1]``.
@@ -39,6 +42,8 @@ class Result:
         return picture if picture.shape[2:] == shape else resize(picture, shape).clamp(0, 1)
 
     def shown(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
-        """What a person sees of it: in the content's colours, where only luminance is transferred."""
+        """What a person sees of it: in the content's colours or hues, where the rest alone is transferred."""
         picture = self.at(image, shape)
+        if self.hues is not None:
+            return with_hues(picture, self.hues.to(picture))
         return picture if self.colors is None else with_luminance(resize(self.colors, shape).to(picture), picture)

@@ -26,23 +26,29 @@ class Resuming:
 
     Args:
         result: of the run.
+
+    Attributes:
+        matches: what the places of the image are matched with, of a checkpoint or for one.
     """
 
     def __init__(self, result: Result) -> None:
         self.result = result
+        self.matches: dict[str, Tensor] = {}
         self._inputs: dict[str, Any] = {}
         self._made: dict[str, Any] | None = None
         self._saved: dict[str, Any] | None = None
 
     def begin(self, pair: ImagePair) -> None:
         """A run with these pictures, after their ``setup``."""
-        self.result.size, self.result.colors = pair.image_size, pair.colors
+        self.result.size, self.result.colors, self.result.hues = pair.image_size, pair.colors, pair.hues
         self._inputs, self._made, self._saved = fingerprint(pair), None, None
 
     def save(self, checkpoint: dict[str, Any]) -> None:
         """Put into a checkpoint what :meth:`load` takes out."""
         checkpoint["average"] = self.result.average.state()
-        checkpoint["run"] = {"size": self.result.size, "colors": self.result.colors, "inputs": self._inputs}
+        shown = {"size": self.result.size, "colors": self.result.colors, "hues": self.result.hues}
+        checkpoint["run"] = {**shown, "inputs": self._inputs}
+        checkpoint["matches"] = self.matches
         checkpoint["made"] = self._made
 
     def check(self, checkpoint: Mapping[str, Any], path: str, pair: ImagePair, stages: Sequence[Stage]) -> None:
@@ -55,8 +61,10 @@ class Resuming:
     def load(self, checkpoint: dict[str, Any]) -> None:
         """Take out of a checkpoint what is not the image's value."""
         if not self._inputs:  # no run: `load_from_checkpoint`
-            self.result.size, self.result.colors = tuple(checkpoint["run"]["size"]), checkpoint["run"]["colors"]
+            run = checkpoint["run"]
+            self.result.size, self.result.colors, self.result.hues = tuple(run["size"]), run["colors"], run.get("hues")
         self.result.average.load(checkpoint["average"])
+        self.matches = checkpoint.get("matches", {})
         names = ("made", "optimizer_states", "lr_schedulers", "global_step")
         self._saved = {name: checkpoint[name] for name in names} if checkpoint.get("made") else None
         checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from nst_lightning.errors import BadArgument
@@ -19,10 +19,13 @@ class Scale:
     Args:
         size: longer side, in pixels, or up to 1 as a part of the size of the result.
         steps: how many of the steps it gets, relative to the other scales'; in all they are the Trainer's max_steps.
+        weights: what weights are multiplied by at this size, by the names of terms (content, style, tv) and style losses; 0
+            leaves one out.
     """
 
     size: float
     steps: float
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 class Stage(NamedTuple):
@@ -33,12 +36,14 @@ class Stage(NamedTuple):
         shape: ``(height, width)`` of the image.
         first: the first step at this scale.
         last: the step after the last.
+        factors: see :attr:`Scale.weights`.
     """
 
     size: int
     shape: tuple[int, int]
     first: int
     last: int
+    factors: dict[str, float] = {}  # noqa: RUF012 (nobody changes it)
 
 
 def automatic(size: int, smallest: int = SMALLEST) -> list[Scale]:
@@ -90,7 +95,7 @@ def schedule(
         done += scale.steps
         # every scale gets a step, whatever the others' shares
         last = min(max(round(steps * done / whole), first + 1), steps - (len(scales) - number))
-        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last))
+        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last, dict(scale.weights)))
     final = stages[-1]._replace(size=size, shape=shape)
     return [*stages[:-1], final]
 
@@ -98,7 +103,8 @@ def schedule(
 def stage_at(stages: Sequence[Stage], step: int, shape: tuple[int, int]) -> Stage:
     """The stage of a step, for an image of ``shape``, one of the stages' own.
 
-    Never a coarser one than the image's: where a finished run goes on with more steps, its detail is kept.
+    Never a coarser one than the image's: where a finished run goes on with more steps, its detail is kept. Of stages of one
+    size, the first.
     """
     planned = next((stage for stage in stages if step < stage.last), stages[-1])
     reached = next(stage for stage in stages if stage.shape == shape)

@@ -84,6 +84,7 @@ class Tiling:
             self.objective.content_limit = min(self.objective.content_limit, KEPT_BESIDE)
         else:
             each = bytes_per_pixel(network.layers, network.wanted, network.dtype_for(image).itemsize)
+            each += self.objective.bytes_read
             tile = largest_tile(shape, network.layers, each, available)
         if world() > 1:  # the same tiles everywhere, and one for each at least
             tile = agree(min(tile or max(shape), -(-max(shape) // world())), image.device)

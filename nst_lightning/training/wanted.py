@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from nst_lightning.data import ImagePair
-from nst_lightning.errors import BadArgument
-from nst_lightning.losses import make_style_losses
+from nst_lightning.errors import BadArgument, nearest
+from nst_lightning.losses import NeighborSettings, make_content_loss, make_style_losses
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import layer_weights
+from nst_lightning.objective.parts import name_of, parts_of
 from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.training.scales import Scale
 
 # What float32 holds (3e38) is divided among the weight of a term, those of a layer and of a style loss, and the values.
 # The optimisers square gradients and sum them over the image.
@@ -26,11 +29,14 @@ class Wanted:
         weights: of the terms ``content``, ``style`` and ``tv``.
         style_loss: a name, or names and weights.
         arch: the network whose layers these are.
+        content_loss: a name.
+        neighbors: how `nearest_neighbor` finds its matches.
 
     Attributes:
         layers: of ``content`` and ``style``, with their weights.
         weights: as given.
         style_losses: the losses and their weights.
+        content_loss: a loss of relations, or None: the squared difference of features.
 
     Raises:
         BadArgument: for what is not there, a weight out of range, or nothing to optimise.
@@ -43,6 +49,8 @@ class Wanted:
         weights: Mapping[str, float],
         style_loss: str | Mapping[str, float],
         arch: str,
+        content_loss: str = "features",
+        neighbors: NeighborSettings = NeighborSettings(),  # noqa: B008 (frozen)
     ) -> None:
         for term, weight in weights.items():
             if not 0 <= weight <= LARGEST:
@@ -57,7 +65,8 @@ class Wanted:
         }
         if not any(self.weights[term] and table for term, table in self.layers.items()):
             raise BadArgument("style_layers", style_layers, "no layer has a weight: nothing is left to optimise")
-        self.style_losses = make_style_losses(style_loss)
+        self.style_losses = make_style_losses(style_loss, neighbors)
+        self.content_loss = make_content_loss(content_loss)
         self._check_inside()
 
     def _check_inside(self) -> None:
@@ -73,6 +82,36 @@ class Wanted:
                     with_loss = " (times the weight of the style loss)" if factor > 1 else ""
                     expected = f"the weight of a layer{with_loss} is a number from 0 to {LARGEST_INSIDE:.0e}"
                     raise BadArgument(f"{term}_layers", f"{layer.name}: {weight:g}", expected)
+
+    def check_scales(self, scales: Literal["auto", "none"] | Sequence[Scale]) -> None:
+        """Whether the weights of scales name something, and leave something.
+
+        Args:
+            scales: as :func:`nst_lightning.training.scales.schedule` takes them.
+
+        Raises:
+            BadArgument: if not, or if one is out of range.
+        """
+        losses = {loss.name: weight for loss, weight in self.style_losses}
+        names = [*self.weights, *losses]
+        for scale in scales if not isinstance(scales, str) else ():
+            for name, factor in scale.weights.items():
+                if name not in names:
+                    expected = f"a scale's weights are of {', '.join(names)}{nearest(name, names)}"
+                    raise BadArgument("scales", f"weights: {name}", expected)
+                most = (
+                    LARGEST / max(self.weights[name], 1.0)
+                    if name in self.weights
+                    else LARGEST_INSIDE / max(losses[name], 1.0)
+                )
+                if not 0 <= factor <= most:
+                    expected = f"a factor is a number of 0 or more, here at most {most:.0e}"
+                    raise BadArgument("scales", f"weights: {name}: {factor}", expected)
+            left = {name for name, weight in self.weights.items() if weight > 0 and scale.weights.get(name, 1.0) > 0}
+            if not any(scale.weights.get(name, 1.0) > 0 for name in losses):
+                left -= {"style"}
+            if not left & {"content", "style"}:
+                raise BadArgument("scales", f"weights: {scale.weights}", "nothing is left to optimise at this size")
 
     def terms(self, pair: ImagePair) -> list[str]:
         """Those of ``content`` and ``style`` that are computed: with a weight, layers and a picture.
@@ -91,7 +130,8 @@ class Wanted:
         """The names of what a run with these pictures can be monitored by."""
         terms = self.terms(pair)
         names = ["total", *terms, *(["tv"] if self.weights["tv"] > 0 else [])]
-        names += [f"{term}/{layer.name}" for term in terms if len(self.layers[term]) > 1 for layer in self.layers[term]]
+        parts = parts_of(self.layers["content"], self.layers["style"], self.content_loss, self.style_losses)
+        names += [f"{term}/{name_of(part)}" for term in terms if len(parts[term]) > 1 for part in parts[term]]
         compared = ["val/psnr", "val/ssim"] if pair.content_image is not None else []
         return [f"{kind}/{name}" for kind in ("loss", "val") for name in names] + compared
 
@@ -100,7 +140,9 @@ class Wanted:
         terms = self.terms(pair)
         return TiledObjective(
             VGGFeatures({layer for term in terms for layer in self.layers[term]}, settings),
-            **{f"{term}_layers": table if term in terms else {} for term, table in self.layers.items()},
+            content_layers=self.layers["content"] if "content" in terms else {},
+            style_layers=self.layers["style"] if "style" in terms else {},
             style_losses=self.style_losses,
             weights=self.weights,
+            content_loss=self.content_loss,
         )

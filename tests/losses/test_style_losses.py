@@ -17,6 +17,9 @@ from nst_lightning.losses.gram import Gram, GramPerChannel
 from nst_lightning.losses.histogram import Histogram, histogram_loss
 from nst_lightning.losses.mean_std import MeanStd
 from nst_lightning.losses.moments import Moments, flatten, moments
+from nst_lightning.losses.nearest_neighbor import NearestNeighbor
+from nst_lightning.losses.nearest_neighbor_layers import NearestNeighborLayers
+from nst_lightning.losses.relaxed_emd import Palette, RelaxedEMD
 from nst_lightning.losses.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein_loss
 from nst_lightning.losses.style_loss import EPSILON, StyleLoss
 from nst_lightning.losses.wasserstein import Wasserstein, matrix_root, wasserstein_loss
@@ -277,6 +280,7 @@ class OnlyMeans(StyleLoss):
 def test_losses_by_name_map_and_class_path():
     """If this fails, `style_loss` does not accept what its documentation says."""
     kinds = [Gram, GramPerChannel, MeanStd, Wasserstein, SlicedWasserstein, Histogram]
+    kinds += [NearestNeighbor, NearestNeighborLayers, RelaxedEMD, Palette]
     assert [type(make_style_losses(name)[0][0]) for name in STYLE_LOSSES] == kinds
     given = {"gram": 2, f"{__name__}.OnlyMeans": 0.5, "histogram": 0}
     found = make_style_losses(given)

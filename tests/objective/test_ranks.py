@@ -66,6 +66,18 @@ def test_two_processes_make_the_steps_of_one(pictures, tmp_path, optimizer):
         assert_runs_close(two[name], values, name)
 
 
+def test_two_processes_share_samples_and_matches(pictures, tmp_path):
+    """If this fails, processes match or sample other places than one alone would, or count some twice."""
+    losses = "{nearest_neighbor: 1, nearest_neighbor_layers: 0.5, relaxed_emd: 0.5, palette: 0.5}"
+    flags = ["--model.tile", "24", "--model.style_loss", losses, "--model.content_loss", "self_similarity"]
+    flags += ["--model.neighbors.refresh", "2", "--trainer.max_steps", "4", "--model.optimizer", "pyramid_adam"]
+    one = fit(pictures, tmp_path / "one", *flags, steps=4)
+    two = fit(pictures, tmp_path / "two", *flags, "--trainer.devices", "2", "--trainer.strategy", "tiles", steps=4)
+    assert list(one) == list(two) and len(one["loss/style/nearest_neighbor"]) == 4
+    for name, values in one.items():
+        torch.testing.assert_close(torch.tensor(two[name]), torch.tensor(values), rtol=1e-6, atol=1e-7, msg=name)
+
+
 def test_a_checkpoint_resumes_with_another_number_of_processes(pictures, tmp_path):
     """If this fails, a run that was begun on many machines cannot be ended on one."""
     flags = ["--model.tile", "24", "--model.style_loss", "gram"]

@@ -1,0 +1,101 @@
+"""Points of a picture read from its tiles: each point belongs to the tile that owns its pixel, and so is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from nst_lightning.losses.points import PIXELS, Columns, Corners, Reading, corners, gather
+from nst_lightning.losses.relaxed_emd import DEVIATION
+from nst_lightning.network.features import VGGFeatures
+from nst_lightning.network.layers import Layer
+from nst_lightning.objective.tiles import Tile, grid
+
+# What is read once a scale is read from tiles of this size however the steps are computed: the matches are then the same to
+# the last bit whether memory is short or not.
+SIDE = 256
+
+
+def unit_of(features: VGGFeatures) -> float:
+    """What features are multiplied by when they are read: as if the network's input had a variance of 1.
+
+    Networks whose input goes from 0 to 255 have larger activations; beside RGB, and where distances are not relative, they
+    would count for more. `scale: unit` has done it already.
+    """
+    return 1.0 if features.settings.scale == "unit" else float(features.std.mean()) / DEVIATION
+
+
+def around(points: Tensor, layer: Layer, shape: tuple[int, int], features: VGGFeatures, device: torch.device) -> Corners:
+    """The neighbours of points of a picture ``shape`` at a layer."""
+    level = layer.pools_before
+    unit = 1.0 if layer == PIXELS else unit_of(features)
+    return corners(points, level, (shape[0] >> level, shape[1] >> level), unit).to(device)
+
+
+def owned(tile: Tile, points: Tensor) -> Tensor:
+    """The numbers of the points that lie in a tile, ``(n,)``."""
+    rows, columns = tile
+    inside = (points[:, 0] >= rows.first) & (points[:, 0] < rows.last)
+    return (inside & (points[:, 1] >= columns.first) & (points[:, 1] < columns.last)).nonzero()[:, 0]
+
+
+def within(tile: Tile, at: Corners, layer: Layer) -> Corners:
+    """The same corners, counted in the tile's crop."""
+    level = layer.pools_before
+    return at._replace(rows=tile.rows.place(at.rows, level), columns=tile.columns.place(at.columns, level))
+
+
+def read_tile(
+    tile: Tile, seen: Mapping[Layer, Tensor], reading: Reading, shape: tuple[int, int], features: VGGFeatures
+) -> tuple[Tensor, Columns, dict[Layer, Corners]]:
+    """What a tile gives to a reading: which points, their features, and where they were read.
+
+    Args:
+        tile: sees the positions next to its own.
+        seen: the features of its crop, and the crop itself as :data:`PIXELS`.
+        reading: of the whole picture.
+        shape: of the picture.
+        features: the network.
+    """
+    which = owned(tile, reading.points)
+    columns: Columns = {}
+    places: dict[Layer, Corners] = {}
+    for layer in reading.layers if len(which) else ():
+        at = around(reading.points[which], layer, shape, features, seen[layer].device)
+        places[layer] = within(tile, at, layer)
+        columns[layer] = gather(seen[layer], places[layer])
+    return which, columns, places
+
+
+@torch.no_grad()
+def read_picture(features: VGGFeatures, image: Tensor, reading: Reading) -> Iterator[tuple[Tensor, Columns]]:
+    """A reading of a picture ``(1, 3, H, W)``, tile by tile: the numbers of some of the points and their features."""
+    shape = (int(image.shape[2]), int(image.shape[3]))
+    layers = [layer for layer in reading.layers if layer != PIXELS]
+    if not layers:
+        at = around(reading.points, PIXELS, shape, features, image.device)
+        yield torch.arange(len(reading.points)), {PIXELS: gather(image, at)}
+        return
+    deepest = max(layers)
+    network = [layer for layer in features.layers if layer <= deepest]
+    for tile in grid(shape, SIDE, network, features.settings.padding == "circular", more=True):
+        if len(owned(tile, reading.points)) == 0:
+            continue
+        crop = tile.crop(image)
+        seen = {**features(crop, tile.seams, deepest), PIXELS: crop}
+        with torch.autocast(image.device.type, enabled=False):
+            which, columns, _ = read_tile(tile, seen, reading, shape, features)
+        yield which, columns
+
+
+def read_all(features: VGGFeatures, image: Tensor, reading: Reading) -> Columns:
+    """The same of all points, in their order."""
+    found: Columns = {}
+    for which, columns in read_picture(features, image, reading):
+        for layer, values in columns.items():
+            if layer not in found:
+                found[layer] = values.new_empty(len(reading.points), values.shape[1])
+            found[layer][which.to(values.device)] = values
+    return found
