@@ -70,7 +70,17 @@ VARIANTS = [
 def run(variant: Variant, folder: Path) -> tuple[int, str, float]:
     """The exit code, pytest's last line and the seconds of one variant; all it says is in ``folder``."""
     start = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-m", "not slow", "-p", "no:cacheprovider", *variant.flags, *variant.tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "not slow and not browser",
+        "-p",
+        "no:cacheprovider",
+        *variant.flags,
+        *variant.tests,
+    ]
     if "OMP_NUM_THREADS" not in variant.settings:
         command += ["--numprocesses", "2", "--dist", "worksteal"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variant.settings
