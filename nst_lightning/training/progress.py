@@ -106,6 +106,7 @@ class Progress(ProgressBar):
             total=trainer.max_steps,
             initial=trainer.global_step,
             ncols=None if notebook else columns,
+            nrows=24,  # there are terminals that say they have none, and nothing would be shown there
             bar_format=None if notebook else "{desc} {bar} {n_fmt}/{total_fmt}{postfix}",
             leave=False,
             disable=False if notebook else None,  # None: silent where nobody looks
@@ -131,6 +132,8 @@ class Progress(ProgressBar):
         self._bar.set_postfix_str(" · ".join(said), refresh=False)
         self._bar.n = step
         self._bar.refresh()
+        if step >= trainer.max_steps:  # what is said next begins on a line of its own
+            self._close()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         self._close()
