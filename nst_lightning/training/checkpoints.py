@@ -81,6 +81,8 @@ class NewestCheckpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return  # leaves nothing
         if self.save_top_k != 0 and self._last_global_step_saved != trainer.global_step and self.dirpath:
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
