@@ -59,9 +59,8 @@ def assert_features_close(found: Tensor, expected: Tensor) -> None:
     """Two results of the network's float32 convolutions at one layer, by whatever kernels.
 
     A convolution of 512 channels adds 4608 products, some 4e-5 of the sum of their absolute values at most; but these are
-    a hundredth of a layer's largest value each and cancel, and the next layers average what is off. On kernels from SSE4.1
-    to AVX-512 the layers to relu5_1 lay 5e-6 of the largest value apart; 1e-4 leaves room for Winograd's kernels, which
-    lose a digit.
+    a hundredth of a layer's largest value each and cancel, and the next layers average what is off. 1e-4 of the largest
+    value leaves room for Winograd's kernels, which lose a digit.
     """
     torch.testing.assert_close(found, expected, rtol=0, atol=FEATURES * float(expected.detach().abs().max()))
 
@@ -145,8 +144,7 @@ def assert_pictures_close(found: np.ndarray, expected: np.ndarray) -> None:
     """Two results of a run of some steps, in levels of 255, whose gradients differ by rounding.
 
     Adam's first steps and L-BFGS's move a value whose gradient is nothing but rounding as far as any other, up or down by
-    chance. Between the kernels of x86 no value was off by more than a level; with sums of a plain loop (`--other-rounding`)
-    9 % were, after eight steps of L-BFGS, by 0.6 levels in the mean of all. Another weight, size or step is off by tens.
+    chance. With sums of a plain loop (`--other-rounding`) 9 % were off by more than a level, after eight steps of L-BFGS, by 0.6 levels in the mean of all. Another weight, size or step is off by tens.
     """
     off = np.abs(found.astype(float) - expected.astype(float))
     assert np.mean(off > 1) < 0.2 and off.mean() < 1, f"{np.mean(off > 1):.1%} off, by {off.mean():.2g} levels in the mean"
