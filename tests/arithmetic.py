@@ -144,7 +144,8 @@ def assert_pictures_close(found: np.ndarray, expected: np.ndarray) -> None:
     """Two results of a run of some steps, in levels of 255, whose gradients differ by rounding.
 
     Adam's first steps and L-BFGS's move a value whose gradient is nothing but rounding as far as any other, up or down by
-    chance. With sums of a plain loop (`--other-rounding`) 9 % were off by more than a level, after eight steps of L-BFGS, by 0.6 levels in the mean of all. Another weight, size or step is off by tens.
+    chance. With sums of a plain loop (`--other-rounding`) 9 % were off by more than a level after eight steps of L-BFGS, by
+    0.6 levels in the mean of all. Another weight, size or step is off by tens.
     """
     off = np.abs(found.astype(float) - expected.astype(float))
     assert np.mean(off > 1) < 0.2 and off.mean() < 1, f"{np.mean(off > 1):.1%} off, by {off.mean():.2g} levels in the mean"
