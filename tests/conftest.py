@@ -26,6 +26,12 @@ def two_threads():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same random numbers in a test each time, so that one that fails does it again."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def one_thread():
     """For many small tensors, where a second thread is only waited for, and for sums in one order."""
