@@ -217,16 +217,21 @@ class StyleTransfer(L.LightningModule):
         check_shapes(path, run, shape, pair, schedule(self.scales, pair.size, pair.image_size, steps))
 
     def configure_model(self) -> None:
-        """Make the network, and for a fit the image; without a Trainer (``load_from_checkpoint``) there is no need."""
+        """Make the network, and for a fit the image; without a Trainer (``load_from_checkpoint``) there is no need.
+
+        On the CPU, in spite of the Trainer, which has new tensors made on its device here: the pictures are on the CPU,
+        noise and the network's scales are to be the same on every device, and what is made here is moved afterwards.
+        """
         if self._trainer is None:
             return
         pair = self.pair
-        self.stages = schedule(self.scales, pair.size, pair.image_size, self.trainer.max_steps)
-        self.objective = self.wanted.objective(pair, self.settings)
-        self.targets = Targets(self.objective, pair, self.wanted.terms(pair), self.tile, self.compiles)
-        if self.trainer.state.fn == TrainerFn.FITTING:
-            image = initial_image(self.init, pair, self.stages[0].shape)
-            self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
+        with torch.device("cpu"):
+            self.stages = schedule(self.scales, pair.size, pair.image_size, self.trainer.max_steps)
+            self.objective = self.wanted.objective(pair, self.settings)
+            self.targets = Targets(self.objective, pair, self.wanted.terms(pair), self.tile, self.compiles)
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                image = initial_image(self.init, pair, self.stages[0].shape)
+                self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
 
     def _is_plain(self) -> bool:
         """Whether no subclass logs metrics of its own."""

@@ -12,6 +12,7 @@ import torch
 
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures, VGGSettings
 from nst_lightning.errors import BadArgument, NonFiniteLoss
+from nst_lightning.network.features import _scales
 from nst_lightning.network.layers import find_layer
 from nst_lightning.pictures.read import read_image
 from nst_lightning.training.initial import initial_image
@@ -225,3 +226,19 @@ def test_bad_values_name_the_argument():
     for name, settings in {"tv_weight": {"tv_weight": -1.0}, "content_layers": {"content_layers": ["conv_77"]}}.items():
         with pytest.raises(BadArgument, match=name):
             StyleTransfer(**settings)
+
+
+@pytest.mark.parametrize("init", ["content", "blurred", "style", "noise", "gray"])
+def test_a_network_and_an_image_made_for_another_device(pictures, init):
+    """If this fails, no run works on a GPU: Lightning has what ``configure_model`` makes made on the Trainer's device."""
+    module, pair = StyleTransfer(init=init, optimizer="lbfgs"), ImagePair(*pictures, size=32)
+    trainer = L.Trainer(accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    _scales.cache_clear()  # of the network, from another test
+
+    def elsewhere(*args):
+        return torch.device("meta")  # a device of which every mix with the CPU is an error
+
+    trainer.strategy.tensor_init_context = elsewhere
+    trainer.fit(module, datamodule=pair)
+    assert module.result.device.type == "cpu"
+    assert torch.isfinite(module.result).all()
