@@ -17,6 +17,7 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.module import StyleTransfer
 from nst_lightning.pictures.picture import to_pil
 from nst_lightning.pictures.read import ImageSource
+from nst_lightning.presets import preset as preset_of
 from nst_lightning.training.precision import choose_precision
 from nst_lightning.training.seeds import seeded
 from nst_lightning.training.silence import silence
@@ -71,7 +72,8 @@ def stylize(
     style: ImageSource | None = None,
     *,
     size: int | Literal["original"] = 512,
-    steps: int = 180,
+    steps: int | None = None,
+    preset: Literal["draft", "standard", "fine"] = "standard",
     seed: int = 0,
     callback: Callable[[Moment], object] | None = None,
     trainer: dict[str, Any] | None = None,
@@ -85,7 +87,9 @@ def stylize(
             None synthesises the texture of ``style``.
         style: the picture whose look is taken, likewise. None reconstructs ``content``.
         size: longer side of the result in pixels, or ``"original"``: the content's own.
-        steps: optimisation steps.
+        steps: optimisation steps; those of the preset if not given.
+        preset: `draft` (a fifth of the time), `standard` or `fine` (whatever it takes): what is not among ``settings`` is
+            as there (:func:`nst_lightning.presets.preset`).
         seed: of all that is drawn by chance, from 0 to 2**32 - 1. The same seed gives the same picture. The random states
             of torch, NumPy and Python are afterwards what they were.
         callback: called after each step with a :class:`Moment`, which has ``step``, ``steps``, ``losses`` and ``picture``.
@@ -102,6 +106,8 @@ def stylize(
         BadArgument: naming the argument that cannot work.
         NonFiniteLoss: if the optimisation diverges.
     """
+    chosen = preset_of(preset)
+    steps = int(chosen["trainer"]["max_steps"]) if steps is None else steps
     if steps < 1:
         raise BadArgument("steps", steps, "the number of steps is 1 or more")
     if not 0 <= seed < 2**32:
@@ -122,7 +128,7 @@ def stylize(
         given = arguments.get("callbacks") or []
         arguments["callbacks"] = [*(given if isinstance(given, list | tuple) else [given]), _Call(callback)]
     with silence(), seeded(seed):
-        module = StyleTransfer(**settings)
+        module = StyleTransfer(**{**chosen["model"], **settings})
         pair = ImagePair(cast(Any, content), cast(Any, style), size, **of_pair)
         L.Trainer(**arguments).fit(module, datamodule=pair)
     # a PIL image: what Python programs pass pictures around in, and notebooks show

@@ -81,7 +81,7 @@ class StyleTransfer(L.LightningModule):
             for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
         optimizer: `lbfgs`, `adam` or `pyramid_adam` (of the levels of the image's pyramid: large forms move faster), ready
             to use, or any torch optimiser by its class path.
-        learning_rate: of `lbfgs` (1.0 if not given), `adam` (0.02) or `pyramid_adam` (0.002); others take theirs as an
+        learning_rate: of `lbfgs` (1.0 if not given), `adam` (0.02) or `pyramid_adam` (0.005); others take theirs as an
             argument.
         lr_scheduler: a learning rate scheduler of torch by its class path. It counts the steps of the whole run;
             ReduceLROnPlateau looks at loss/total.

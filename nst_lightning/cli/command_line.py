@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 from nst_lightning.callbacks import RunLog, SaveResult
 from nst_lightning.cli.early import read_config
+from nst_lightning.cli.flags import NESTED
 from nst_lightning.cli.parser import Parser, flag_of
 from nst_lightning.cli.places import check_output_file, check_places
 from nst_lightning.cli.runs import SaveConfig, name_run
@@ -26,13 +27,15 @@ from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, UsageError, reason
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import TilesStrategy
+from nst_lightning.presets import preset
 from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, Saved, find_checkpoint
 from nst_lightning.training.precision import check_precision, choose_precision
 from nst_lightning.training.progress import Progress
 
 DESCRIPTION = "Neural style transfer by optimisation: every flag. On one screen, by want: nst fit --help"
+STANDARD = preset("standard")
 TRAINER_DEFAULTS = {
-    "max_steps": 180,
+    **STANDARD["trainer"],
     "max_epochs": -1,
     # validation counts steps, not epochs: a run is one epoch
     "val_check_interval": 50,
@@ -52,6 +55,19 @@ CHECKPOINT_DEFAULTS = {
     "checkpoint.filename": "{step}",
     "checkpoint.save_on_exception": True,
 }
+
+
+def _by_name(settings: dict[str, Any], section: str) -> dict[str, Any]:
+    """Settings by their whole names, those of dataclasses one by one.
+
+    >>> _by_name({"init": "noise", "features": {"pooling": "max"}}, "model")
+    {'model.init': 'noise', 'model.features.pooling': 'max'}
+    """
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{section}.{key}"
+        found |= _by_name(value, name) if name in NESTED else {name: value}
+    return found
 
 
 class NSTCommandLine(LightningCLI):
@@ -144,6 +160,7 @@ class NSTCommandLine(LightningCLI):
         parser.add_lightning_class_args(RunLog, "log")
         parser.add_lightning_class_args(NewestCheckpoint, "checkpoint")
         parser.set_defaults(CHECKPOINT_DEFAULTS)
+        parser.set_defaults(_by_name(STANDARD["model"], "model"))
 
     def _parse_ckpt_path(self) -> None:
         """Settings of the checkpoint, and over them what was given on this command line (LightningCLI: the reverse)."""

@@ -31,6 +31,7 @@ LIGHTNING = {
 # what belongs to no section; `help`, `print_config` and the like are the parser's
 TOP = (
     "config",
+    "preset",
     "recipe",
     "output",
     "bits",

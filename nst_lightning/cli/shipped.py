@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-# in an installed package beside the code, in a checkout beside the package
-ROOT = next(
-    (root for root in (Path(__file__).parents[1] / "configs", Path(__file__).parents[2] / "configs") if root.is_dir()),
-    Path(),
-)
+from nst_lightning.presets import ROOT
 
 
 def shipped(name: str, folders: Sequence[str] = (".", "recipes")) -> str:

@@ -1,4 +1,4 @@
-"""The words of a command line in full: pictures without a flag, flags without their section, lists, recipes, home folders.
+"""The words of a command line in full: pictures without a flag, flags without section, lists, presets, recipes, homes.
 
 Needs no torch, so that what is mistyped is said at once.
 """
@@ -15,6 +15,7 @@ import yaml
 from nst_lightning.cli.flags import full_name
 from nst_lightning.cli.shipped import names_of, shipped
 from nst_lightning.errors import UsageError, nearest
+from nst_lightning.presets import PRESETS, ROOT
 
 LISTS = (
     "--data.style",
@@ -30,7 +31,7 @@ def expand(args: Sequence[str]) -> list[str]:
     """Short forms in full; words of other commands than ``fit`` stay as they are.
 
     Raises:
-        UsageError: for a recipe that there is not.
+        UsageError: for a preset or a recipe that there is not.
 
     >>> expand(["fit", "a.jpg", "b.jpg", "--style_layers", "conv_1", "conv_2", "--size", "64"])[:3]
     ['fit', '--data.content=a.jpg', '--data.style=["b.jpg"]']
@@ -40,6 +41,7 @@ def expand(args: Sequence[str]) -> list[str]:
     if list(args[:1]) != ["fit"]:
         return list(args)
     expanded: list[str] = []
+    presets: list[str] = []
     recipes: list[str] = []
     rest = list(args[1:])
     pictures = ["--data.style", "--data.content"]
@@ -59,15 +61,17 @@ def expand(args: Sequence[str]) -> list[str]:
             if name == "--recipe" and values and not Path(_recipe(rest[0])).is_file():
                 break  # a picture
             values.append(rest.pop(0))
-        if name == "--recipe" and values:
+        if name == "--preset" and values:
+            presets.append(f"--config={_preset(values[0])}")
+        elif name == "--recipe" and values:
             recipes += [f"--config={_known_recipe(one)}" for one in values]
         elif not values:
             expanded.append(name)  # the parser says that its value is missing
         else:
             expanded.append(_given(name, values))
-    # over the configs, under the flags: what a person types counts
+    # presets under the configs, recipes over them, under the flags: what a person types counts
     place = max((number for number, word in enumerate(expanded, start=1) if word.startswith("--config=")), default=0)
-    return ["fit", *expanded[:place], *recipes, *expanded[place:]]
+    return ["fit", *presets, *expanded[:place], *recipes, *expanded[place:]]
 
 
 def _is_value(word: str) -> bool:
@@ -85,6 +89,12 @@ def _known_recipe(name: str) -> str:
         known = names_of("recipes")
         raise UsageError(f"--recipe {name}: give one of {', '.join(known)}, or a config file{nearest(name, known)}")
     return path
+
+
+def _preset(name: str) -> str:
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name}: give one of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
+    return str(ROOT / PRESETS[name])
 
 
 def _given(name: str, values: list[str]) -> str:

@@ -20,12 +20,15 @@ class Scale:
         size: longer side, in pixels, or up to 1 as a part of the size of the result.
         steps: how many of the steps it gets, relative to the other scales'; in all they are the Trainer's max_steps.
         weights: what weights are multiplied by at this size, by the names of terms (content, style, tv) and style losses; 0
-            leaves one out.
+            leaves one out. Those of style losses that are not computed change nothing.
+        least: left out where the longer side would have fewer pixels, or the shorter one fewer than half of them: so one
+            list of parts serves every size of the result.
     """
 
     size: float
     steps: float
     weights: dict[str, float] = field(default_factory=dict)
+    least: int = 0
 
 
 class Stage(NamedTuple):
@@ -81,10 +84,15 @@ def schedule(
         scales = automatic(size) if scales == "auto" else [Scale(1.0, 1)]
     pixels = [scale.size * size if scale.size <= 1 else scale.size for scale in scales]
     for scale, pixel in zip(scales, pixels, strict=True):
-        if not (pixel >= 1 and 0 < scale.steps < float("inf")):
+        if not (pixel > 0 and 0 < scale.steps < float("inf")):
             raise BadArgument("scales", f"{scale.size} x {scale.steps}", "size and steps of a scale are above 0")
     if not pixels or pixels != sorted(pixels) or abs(pixels[-1] - size) >= 0.5:
         raise BadArgument("scales", pixels, f"sizes grow, and the last is that of the result, {size} (or 1.0)")
+    narrow = 2 * min(shape) / max(shape)  # twice the shorter side, of the longer one
+    kept = [pixel * min(1.0, narrow) >= scale.least * 0.99 for scale, pixel in zip(scales, pixels, strict=True)]
+    kept[-1] = True
+    scales = [scale for scale, here in zip(scales, kept, strict=True) if here]
+    pixels = [pixel for pixel, here in zip(pixels, kept, strict=True) if here]
     # with fewer steps than scales the coarsest are left out
     scales, pixels = scales[-max(steps, 1) :], pixels[-max(steps, 1) :]
     whole = sum(scale.steps for scale in scales)

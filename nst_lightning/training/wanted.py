@@ -7,7 +7,7 @@ from typing import Literal
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument, nearest
-from nst_lightning.losses import NeighborSettings, make_content_loss, make_style_losses
+from nst_lightning.losses import STYLE_LOSSES, NeighborSettings, make_content_loss, make_style_losses
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import layer_weights
 from nst_lightning.objective.parts import name_of, parts_of
@@ -93,7 +93,7 @@ class Wanted:
             BadArgument: if not, or if one is out of range.
         """
         losses = {loss.name: weight for loss, weight in self.style_losses}
-        names = [*self.weights, *losses]
+        names = list(dict.fromkeys([*self.weights, *losses, *STYLE_LOSSES]))
         for scale in scales if not isinstance(scales, str) else ():
             for name, factor in scale.weights.items():
                 if name not in names:
@@ -102,7 +102,7 @@ class Wanted:
                 most = (
                     LARGEST / max(self.weights[name], 1.0)
                     if name in self.weights
-                    else LARGEST_INSIDE / max(losses[name], 1.0)
+                    else LARGEST_INSIDE / max(losses.get(name, 1.0), 1.0)
                 )
                 if not 0 <= factor <= most:
                     expected = f"a factor is a number of 0 or more, here at most {most:.0e}"
