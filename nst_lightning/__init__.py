@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from nst_lightning.losses.style_loss import StyleLoss
     from nst_lightning.module import StyleTransfer
     from nst_lightning.network.features import VGGFeatures, VGGSettings
+    from nst_lightning.presets import preset
 
     __version__: str
 
-__all__ = ["ImagePair", "Moment", "StyleLoss", "StyleTransfer", "VGGFeatures", "VGGSettings", "stylize"]
+__all__ = ["ImagePair", "Moment", "StyleLoss", "StyleTransfer", "VGGFeatures", "VGGSettings", "preset", "stylize"]
 
 _HOMES = {
     "ImagePair": "data",
@@ -25,6 +26,7 @@ _HOMES = {
     "StyleTransfer": "module",
     "VGGFeatures": "network.features",
     "VGGSettings": "network.features",
+    "preset": "presets",
     "stylize": "api",
 }
 

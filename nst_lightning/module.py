@@ -46,7 +46,8 @@ class StyleTransfer(L.LightningModule):
     """Style transfer by optimisation (Gatys, Ecker, Bethge 2016): the image is the only parameter.
 
     The objective is ``content_weight * content + style_weight * style + tv_weight * total variation``. Only the ratio of
-    the weights matters. A weight of 0, or a picture that is not given, removes its term and the work for it.
+    the weights matters. A weight of 0, or a picture that is not given, removes its term and the work for it. The defaults
+    here are those of the recipe `wasserstein`; what `fit` and ``stylize`` do is ``StyleTransfer(**preset()["model"])``.
 
     Fit it with any Trainer: ``Trainer(max_steps=300).fit(StyleTransfer(), datamodule=ImagePair("a.jpg", "b.jpg"))``, then
     read ``result``. Every ``fit`` begins anew with the pictures that it is given, also of a module or with a Trainer that

@@ -10,7 +10,7 @@ usage: nst PHOTO PAINTING [-o FILE] [flags]     one picture; the same as nst fit
 Neural style transfer: paints a photo in the look of a painting.
 
   nst photo.jpg painting.jpg -o out.png
-  nst photo.jpg painting.jpg -o out.png --size 1024 --style_weight 20
+  nst photo.jpg painting.jpg -o out.png --size 1024 --style_weight 500
   nst study gallery --data.size 128
 
 more:  nst fit --help        what to give to get what
@@ -22,18 +22,18 @@ more:  nst fit --help        what to give to get what
 FIT = """\
 usage: nst [fit] PHOTO PAINTING [-o FILE] [flags]
 
-  nst photo.jpg painting.jpg -o out.png --size 1024 --style_weight 20
+  nst photo.jpg painting.jpg -o out.png --size 1024 --style_weight 500
 
-more of the painting  --style_weight 30  (8; useful from 1 to 100)
+more of the painting  --style_weight 1000  (200; useful from 20 to 5000)
 larger                --size 1024  (longer side in pixels, 512), or original
 my photo's colours    --color luminance, or match, or oklab
 larger strokes        --style_scale 1.5
-faster, or finer      --steps 60, or --steps 600  (180)
+faster, or finer      --preset draft, or --preset fine  (standard)
 another variant       --init noise --seed 7
 several paintings     --style a.jpg b.jpg --style_weights 1 2
 one for each region   --content_mask photo_mask.png --style_mask other_mask.png
 a method of others    --recipe gatys  (assignment, crowson, johnson,
-                      nnst, spst, strotss)
+                      nnst, spst, strotss, wasserstein)
 another task          --config texture --style a.jpg  (or reconstruct)
 my own settings       --config mine.yaml  (print all: --print_config)
 to go on              --ckpt_path logs/transfer  (Ctrl-C keeps the picture)

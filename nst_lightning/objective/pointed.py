@@ -100,7 +100,8 @@ class PointedLosses:
         if not matcher.styles or not len(matcher.reading.points):
             return None
         saved = (start.matches or {}).get(key)
-        if saved is None or len(saved) != len(matcher.reading.points):
+        rows = sum(len(rows.columns) for rows in matcher.styles)
+        if saved is None or len(saved) != len(matcher.reading.points) or int(saved.max()) >= rows:
             saved = matcher.numbers(picture)
         saved = saved.to(picture.device)  # a checkpoint's are on the processor
         self._matchers[key], self._numbers[key] = matcher, saved

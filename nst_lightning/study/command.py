@@ -100,6 +100,8 @@ def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
             how, count = outcome.error or f"{outcome.measured['seconds']:.1f} s", count + 1
             print(f"{plan.name}: {count}/{len(kept)} cells · {plan.cells[number].label} · {how} · {left} left", flush=True)
     except (KeyboardInterrupt, SIGTERMException):
+        # from the disk: the signal may have come between a cell and its count
+        count = sum(load(folder, key) is not None for folder, key in zip(folders, plan.keys, strict=True))
         print(f"{plan.name}: stopped with {count} of {len(kept)} cells; the same command goes on with the rest", flush=True)
         raise
     results = Results(plan, outcomes, words)

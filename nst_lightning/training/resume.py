@@ -64,7 +64,9 @@ class Resuming:
             run = checkpoint["run"]
             self.result.size, self.result.colors, self.result.hues = tuple(run["size"]), run["colors"], run.get("hues")
         self.result.average.load(checkpoint["average"])
-        self.matches = checkpoint.get("matches", {})
+        # numbers of places of the style images, for places of the photograph: of other pictures they mean nothing
+        other = differences(checkpoint["run"]["inputs"], self._inputs)
+        self.matches = {} if other else checkpoint.get("matches", {})
         names = ("made", "optimizer_states", "lr_schedulers", "global_step")
         self._saved = {name: checkpoint[name] for name in names} if checkpoint.get("made") else None
         checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []

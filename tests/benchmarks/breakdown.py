@@ -102,9 +102,9 @@ class Parts(Callback):
 
 
 def report(console: Console, size: int, precision: str, steps: int) -> dict[str, Any]:
-    """Measure and print the breakdown of transfer.yaml's step."""
+    """Measure and print the breakdown of a step of the recipe wasserstein."""
     parts = Parts()
-    model = model_of("transfer.yaml") | {"scales": "none", "tile": "none"}
+    model = model_of("recipes/wasserstein.yaml") | {"scales": "none", "tile": "none"}
     pair = ImagePair(*PICTURES, size)
     trainer_for(precision, steps + WARM, callbacks=[parts]).fit(StyleTransfer(**model), datamodule=pair)
     median = {name: statistics.median(values[WARM:]) for name, values in parts.seconds.items()}
@@ -112,7 +112,7 @@ def report(console: Console, size: int, precision: str, steps: int) -> dict[str,
     arithmetic = sum(seconds for name, seconds in median.items() if name != "optimiser")
     median["Trainer and the rest"] = step - sum(median.values())
     table = Table(
-        "part", "ms", "of the step", title=f"a step of transfer.yaml at {size} px, {precision}: {step * 1e3:.0f} ms"
+        "part", "ms", "of the step", title=f"a step of wasserstein at {size} px, {precision}: {step * 1e3:.0f} ms"
     )
     for name, seconds in median.items():
         table.add_row(name, f"{seconds * 1e3:.1f}", f"{seconds / step:.1%}")

@@ -185,7 +185,7 @@ def measure_crowson(precision: str, ours_steps: int = STEPS, steps: int = 0, tim
         steps: how many of the other loop's to run for its objective; 0 runs none, ``total_steps()`` all.
         timed: steps at each scale for the time of a step; the whole time is these times its schedule.
     """
-    settings = model_of("transfer.yaml", "recipes/crowson.yaml")
+    settings = model_of("recipes/crowson.yaml")
     scales = [measure_steps(settings, size, precision, timed) for size, _steps in SCHEDULE]
     extrapolated = sum(scale["crowson"] * count for scale, (_size, count) in zip(scales, SCHEDULE, strict=True))
     stages = schedule("auto", SIZE, (SIZE, SIZE), ours_steps)

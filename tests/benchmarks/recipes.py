@@ -46,7 +46,9 @@ def main() -> None:
     """Measure all, or some, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.recipes", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=int, default=256, help="longer side in pixels")
-    parser.add_argument("--names", nargs="+", default=["transfer", *names_of("recipes")], help="configs and recipes")
+    parser.add_argument(
+        "--names", nargs="+", default=["draft", "transfer", "fine", *names_of("recipes")], help="configs and recipes"
+    )
     parser.add_argument("--table", type=Path, default=ROOT / "README.md", help="the file with the marks")
     args = parser.parse_args()
     rows = []

@@ -53,7 +53,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         "optimizer": "lbfgs",
         "scales": "none",
     },
-    "transfer.yaml": model_of("transfer.yaml") | {"scales": "none"},  # a step at the size that is asked for
+    "wasserstein": model_of("recipes/wasserstein.yaml") | {"scales": "none"},  # a step at the size that is asked for
 }
 
 

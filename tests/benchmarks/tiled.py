@@ -1,4 +1,4 @@
-"""What tiles cost in time and save in memory: steps of transfer.yaml at sizes from 256 to 4096 px, square.
+"""What tiles cost in time and save in memory: steps of the recipe wasserstein at sizes from 256 to 4096 px, square.
 
 Each size has a Trainer of its own in this process; the peak is that of the whole process, Python and torch included.
 """
@@ -49,7 +49,7 @@ class Clock(Callback):
 def measure(size: int, tile: int | str, precision: str, steps: int) -> dict[str, Any]:
     """One size: seconds a step (without the first) and the peak of memory."""
     clock = Clock()
-    model = model_of("transfer.yaml") | {"scales": "none", "tile": tile}
+    model = model_of("recipes/wasserstein.yaml") | {"scales": "none", "tile": tile}
     with tempfile.TemporaryDirectory() as folder:
         square = Path(folder) / "content.png"  # of every side the same number of pixels
         Image.open(ROOT / "images/content/astronaut.jpg").save(square)

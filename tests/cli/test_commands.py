@@ -58,7 +58,7 @@ def test_tensorboard_has_images_losses_and_settings(run):
     picture = Image.open(io.BytesIO(events.Images("image")[-1].encoded_image_string))
     assert np.abs(np.asarray(picture, float) - np.asarray(Image.open(run[1]), float)).max() <= 1
     assert [value.step for value in events.Scalars("loss/total")] == [1, 3, 6, 7]
-    layers = {f"loss/style/relu{n}_1" for n in range(1, 5)}
+    layers = {f"loss/style/{name}" for name in ("relu1_2", "relu4_1", "nearest_neighbor", "nearest_neighbor_layers")}
     tags = set(events.Tags()["scalars"])
     assert {"loss/content", "loss/style", "learning_rate", "steps_per_second"} | layers <= tags
     assert {value.step for value in events.Scalars("val/psnr")} >= {2, 4, 6}
@@ -79,7 +79,7 @@ def test_tensorboard_has_images_losses_and_settings(run):
     assert "loss/content/relu4_2" not in tags, "the same chart as loss/content"
     given = yaml.safe_load((run[0] / "hparams.yaml").read_text())
     assert "data/color" in given and "trainer/max_steps" in given
-    assert given["data/size"] == 48 and given["model/style_weight"] == 8.0 and given["trainer/seed"] == 0
+    assert given["data/size"] == 48 and given["model/style_weight"] == 200.0 and given["trainer/seed"] == 0
 
 
 def test_every_step_can_be_logged(pictures, workdir):
@@ -95,7 +95,7 @@ def test_the_saved_config_repeats_the_run(run, workdir):
     """If this fails, a run's own config does not make its picture again."""
     folder, output, _ = run
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["model"]["style_layers"][0] == "relu1_1"
+    assert config["model"]["style_layers"][0] == "relu1_2"
     before = np.asarray(Image.open(output))
     assert main(["fit", "--config", str(folder / "config.yaml"), "--output", str(workdir / "again.png")]) == 0
     assert np.array_equal(before, np.asarray(Image.open(workdir / "again.png")))

@@ -143,7 +143,7 @@ PICTURES = [
         "init no picture", "{content} {style} --model.init {bad}/words.jpg", "--model.init {bad}/words.jpg: not a picture"
     ),
     case("init style", "{content} --model.init style", "--model.init style: there is no style image; give one"),
-    case("init content", "--data.style {style}", "--model.init content: there is no content image", "noise"),
+    case("init blurred", "--data.style {style}", "--model.init blurred: there is no content image", "noise"),
 ]
 
 FLAGS = [

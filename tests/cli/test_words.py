@@ -163,7 +163,7 @@ def test_the_table_of_flags_is_the_parser_s():
     flags -= {"checkpoint", "model.features"}  # whole sections
     known.discard("model.features")
     assert flags - known == set()
-    assert known - flags == {"recipe", "help_all"}  # answered before the parser
+    assert known - flags == {"preset", "recipe", "help_all"}  # answered before the parser
     assert {name[2:] for name in ALIASES.values()} <= flags
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -22,11 +24,20 @@ from nst_lightning.losses.nearest_neighbor_layers import NearestNeighborLayers
 from nst_lightning.losses.relaxed_emd import Palette, RelaxedEMD
 from nst_lightning.losses.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein_loss
 from nst_lightning.losses.style_loss import EPSILON, StyleLoss
-from nst_lightning.losses.wasserstein import Wasserstein, matrix_root, wasserstein_loss
+from nst_lightning.losses.wasserstein import (
+    Wasserstein,
+    _TraceOfRoot,
+    _TraceOfRootByProducts,
+    matrix_root,
+    wasserstein_loss,
+)
 from nst_lightning.network.layers import find_layer
 from nst_lightning.objective.whole import Objective
+from nst_lightning.pictures.picture import resize
+from nst_lightning.pictures.read import read_image
 from tests.arithmetic import rounding
 
+IMAGES = Path(__file__).parents[2] / "images"
 ON_MOMENTS = ["gram", "gram_per_channel", "mean_std", "wasserstein"]
 
 
@@ -334,3 +345,26 @@ def test_the_objective_sums_the_losses_with_their_weights():
     assert value(f"{__name__}.OnlyMeans", 9)["style"] == pytest.approx(
         alone[f"{__name__}.OnlyMeans"]["style"] + 4, rel=1e-5
     )
+
+
+@pytest.mark.parametrize("layer", ["relu1_1", "relu2_1", "relu3_1", "relu4_1"])
+def test_the_root_by_products_is_as_near_to_the_exact_one(layer):
+    """If this fails, a GPU, which computes the root by products of matrices, paints another picture than a CPU."""
+    wanted = find_layer(layer, "vgg16")
+    network = VGGFeatures([wanted])
+    pictures = [read_image(IMAGES / name).rgb[None] for name in ("content/chenonceau.jpg", "style/starry_night.jpg")]
+    ours, theirs = (network(resize(picture, (96, 128)))[wanted].detach().double() for picture in pictures)
+
+    def found(kind, dtype):
+        leaf = ours.to(dtype).clone().requires_grad_()
+        style = moments(theirs.to(dtype))
+        ridge = EPSILON * torch.eye(len(style.mean), dtype=dtype)
+        trace = kind.apply(moments(leaf).covariance + ridge, matrix_root(style.covariance + ridge))
+        trace.backward()
+        return float(trace.detach()), leaf.grad.double()
+
+    exact, gradient = found(_TraceOfRoot, torch.float64)
+    for kind in (_TraceOfRoot, _TraceOfRootByProducts):  # both leave out what float32 cannot tell from 0
+        value, slope = found(kind, torch.float32)
+        assert abs(value / exact - 1) < 0.01
+        assert float((slope - gradient).norm() / gradient.norm()) < 0.06

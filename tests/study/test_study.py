@@ -133,7 +133,7 @@ def test_configs_and_studies_by_name(workdir, pictures, monkeypatch):
     configs = {"setting": "config", "values": ["transfer", "gatys", "configs/recipes/john*.yaml"]}
     plan = planned(workdir / "s.yaml", columns=configs, settings=own)
     assert [mark.label for mark in plan.columns] == ["transfer", "gatys", "johnson"]
-    assert plan.configs[0]["model"]["style_loss"] == "wasserstein" and plan.configs[2]["model"]["init"] == "noise"
+    assert "nearest_neighbor" in plan.configs[0]["model"]["style_loss"] and plan.configs[2]["model"]["init"] == "noise"
     (workdir / "transfer").write_text("model: {style_weight: 77}\n")  # a file of one's own comes first
     assert planned(workdir / "s.yaml", settings=own).configs[0]["model"]["style_weight"] == 77
     mine = [flag for name, value in own.items() for flag in (f"--{name}", value)]

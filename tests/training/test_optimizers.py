@@ -333,9 +333,17 @@ def command(pictures, *flags: str) -> int:
 SGD = ["--model.optimizer=torch.optim.SGD", "--model.optimizer.init_args.momentum=0.9"]
 ADAM = ["--model.optimizer=torch.optim.Adam", "--model.optimizer.init_args.lr=0.01"]
 CHANGES = {
-    "adam to lbfgs": ([], ["--model.optimizer=lbfgs"], "is Adam, this run's BoundedLBFGS: its state is dropped"),
+    "adam to lbfgs": (
+        ["--model.optimizer=adam"],
+        ["--model.optimizer=lbfgs"],
+        "is Adam, this run's BoundedLBFGS: its state is dropped",
+    ),
     "lbfgs to adam": (["--model.optimizer=lbfgs", "--model.learning_rate=0.7"], ["--model.optimizer=adam"], "is dropped"),
-    "adam to class": (["--model.learning_rate=0.01"], SGD, "this run's SGD: its state is dropped"),
+    "adam to class": (
+        ["--model.optimizer=adam", "--model.learning_rate=0.01"],
+        SGD,
+        "this run's SGD: its state is dropped",
+    ),
     "class to class": (SGD, ADAM, "is SGD, this run's Adam: its state is dropped"),
     "rate": ([], ["--model.learning_rate=0.003"], ""),
     "rate of a class": (ADAM, [ADAM[0], "--model.optimizer.init_args.lr=0.003"], ""),
@@ -395,8 +403,9 @@ def test_a_schedule_that_is_changed_on_resuming(pictures, workdir, monkeypatch):
 
     monkeypatch.setattr(StyleTransfer, "on_train_batch_end", on_train_batch_end)
     cosine = "--model.lr_scheduler=torch.optim.lr_scheduler.CosineAnnealingLR"
-    assert command(pictures, cosine, "--model.lr_scheduler.init_args.T_max=8", "--trainer.max_steps=3") == 0
-    again = [cosine, "--model.lr_scheduler.init_args.T_max=16", "--trainer.max_steps=6", "--ckpt_path=logs/transfer"]
+    cosine_adam = [cosine, "--model.optimizer=adam"]
+    assert command(pictures, *cosine_adam, "--model.lr_scheduler.init_args.T_max=8", "--trainer.max_steps=3") == 0
+    again = [*cosine_adam, "--model.lr_scheduler.init_args.T_max=16", "--trainer.max_steps=6", "--ckpt_path=logs/transfer"]
     assert command(pictures, *again) == 0
     make = partial(torch.optim.Adam, lr=0.02)
     assert rates[:3] == pytest.approx(alone(make, partial(lr_scheduler.CosineAnnealingLR, T_max=8), 3))

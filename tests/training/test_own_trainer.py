@@ -220,7 +220,7 @@ FLAGS = [
 
 
 def fit(pictures, *flags: str) -> int:
-    return main(["fit", *map(str, pictures), *FLAGS, "--output=out.png", *flags])
+    return main(["fit", *map(str, pictures), "--recipe", "wasserstein", *FLAGS, "--output=out.png", *flags])
 
 
 def events(version: int = 0) -> EventAccumulator:

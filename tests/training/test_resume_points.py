@@ -108,7 +108,7 @@ def test_weights_of_scales_that_name_nothing():
     for weights, message in (
         ({"styel": 1.0}, "did you mean 'style'"),
         ({"gram": -1.0}, "0 or more"),
-        ({"palette": 1.0}, "gram"),
+        ({"palete": 1.0}, "did you mean 'palette'"),
     ):
         with pytest.raises(BadArgument, match=message):
             StyleTransfer(style_loss="gram", scales=[{"size": 1.0, "steps": 1, "weights": weights}])
