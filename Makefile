@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-browser test-processors bench sheet report report-quick recipes slow soak clean
+.PHONY: demo test test-browser test-processors bench bench-gpu sheet report report-quick recipes slow soak clean
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 
 # Style, types, the order of imports, and tests.
 # Threads that wait sleep soon, as the commands have them (nst_lightning/threads.py): pytest loads torch itself.
-test test-processors slow soak: export GOMP_SPINCOUNT ?= 1000
+test test-processors slow soak bench-gpu: export GOMP_SPINCOUNT ?= 1000
 test test-processors slow soak: export KMP_BLOCKTIME ?= 1
 test: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -37,7 +37,11 @@ test-processors: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks --output logs/bench.json
 
-# Every picture of images/content in every style of images/style, at 256 px; a quarter of an hour on two cores, goes on if stopped.
+# What a CUDA or Apple GPU does, in some two minutes: a table in Markdown to paste, numbers in logs/bench-gpu.json.
+bench-gpu: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks.gpu --output logs/bench-gpu.json
+
+# Every picture of images/content in every style of images/style, at 256 px; half an hour on two cores, goes on if stopped.
 sheet: $(INSTALLED)
 	$(BIN)/python -m nst_lightning study gallery \
 		--rows 'images/style/*.jpg' --columns images/content/ --data.size 256 --output logs/sheet --engine processes

@@ -13,13 +13,12 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-import yaml
 from lightning.pytorch.callbacks import Callback
 
 from nst_lightning import ImagePair, StyleTransfer, VGGFeatures
@@ -27,8 +26,9 @@ from nst_lightning.errors import reason
 from nst_lightning.losses.moments import Moments, moments
 from nst_lightning.losses.wasserstein import _TraceOfRoot, _TraceOfRootByProducts
 from nst_lightning.network.layers import find_layer
+from nst_lightning.presets import preset
 from tests.benchmarks.roots import LAYERS, style_root
-from tests.benchmarks.steps import PICTURES, ROOT, model_of, read_pair
+from tests.benchmarks.steps import PICTURES, model_of, read_pair
 
 Row = tuple[str, str]  # what, and how much
 DEEPEST = "relu4_2"  # of transfer.yaml
@@ -181,7 +181,7 @@ def peak_products(card: Card, side: int) -> Iterator[Row]:
 
 def assignment(card: Card, size: int, steps: int) -> Iterator[Row]:
     """The course assignment's runs: L-BFGS from noise and from the photograph; 16.5 and 11.23 s on a GPU not named."""
-    settings = model_of("transfer.yaml", "recipes/assignment.yaml")
+    settings = model_of("recipes/assignment.yaml")
     settings["features"] = settings["features"] | {"arch": "vgg16", "weights": "bundled"}
     for init in ("noise", "content"):
         _, seconds = card.fit(size, steps, **(settings | {"init": init}))
@@ -189,11 +189,12 @@ def assignment(card: Card, size: int, steps: int) -> Iterator[Row]:
 
 
 def whole_pictures(card: Card, size: int) -> Iterator[Row]:
-    """Pictures with the steps of transfer.yaml, from file to result; the second, which compiles nothing any more."""
-    steps = yaml.safe_load((ROOT / "configs" / "transfer.yaml").read_text(encoding="utf-8"))["trainer"]["max_steps"]
-    settings = model_of("transfer.yaml")
-    seconds = [card.fit(size, steps, **settings)[1] for _ in range(2)][1]
-    yield f"transfer.yaml, {size} px", f"{seconds:.2f} s: {60 / seconds:.1f} images a minute"
+    """Pictures of the standard preset, from file to result; the second, when everything is loaded."""
+    for name in ("standard", "wasserstein"):
+        settings = preset()["model"] if name == "standard" else model_of("recipes/wasserstein.yaml")
+        steps = preset()["trainer"]["max_steps"] if name == "standard" else 180
+        seconds = [card.fit(size, steps, **settings)[1] for _ in range(2)][1]
+        yield f"a picture, {name}, {steps} steps, {size} px", f"{seconds:.2f} s: {60 / seconds:.1f} images a minute"
 
 
 def parts_of_a_step(card: Card, size: int) -> Iterator[Row]:
@@ -216,7 +217,7 @@ def parts_of_a_step(card: Card, size: int) -> Iterator[Row]:
                 kind.apply(leaf, root).backward()
 
             spent.append(card.seconds(step))
-            found.append(float(kind.apply(leaf, root)))
+            found.append(float(kind.apply(leaf.detach(), root)))
         text = f"moments {1e3 * took:.2f} ms, root by eigh {1e3 * spent[0]:.2f} ms, by products {1e3 * spent[1]:.2f} ms"
         text += f"; traces differ by {abs(found[1] / found[0] - 1):.0e}"
         yield f"{layer.name}, {layer.channels} channels, {size} px", text
@@ -261,14 +262,15 @@ def largest(card: Card, sizes: list[int]) -> Iterator[Row]:
         yield f"step, {size} px", f"{clock.seconds:.2f} s, {card.peak()}, {form}"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, and write after each part what there is."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gpu", description=__doc__)
     parser.add_argument("--output", default="logs/bench-gpu.json")
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024, 2048])
     parser.add_argument("--steps", type=int, default=30, help="that are timed, each time")
     parser.add_argument("--lbfgs", type=int, default=300, help="steps of the assignment's runs")
     parser.add_argument("--seconds", type=float, default=200, help="no part begins after that")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     card, began, first = Card(args.steps), time.perf_counter(), args.sizes[0]
