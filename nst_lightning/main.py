@@ -1,4 +1,4 @@
-"""The commands: ``fit`` makes one picture, ``study`` a grid of them, ``demo`` shows the program at work.
+"""The commands: ``fit`` makes one picture, ``study`` a grid of them, ``compare`` asks people which they prefer.
 
 What needs no torch is answered before it is loaded: help, version, flags and files that there are not.
 """
@@ -15,6 +15,7 @@ import nst_lightning
 from nst_lightning.cli import help as texts
 from nst_lightning.cli.early import check_words, read_study_file
 from nst_lightning.cli.words import expand
+from nst_lightning.compare import options as comparing
 from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError, nearest
 from nst_lightning.study.options import help_of, parse
 
@@ -50,13 +51,23 @@ def study(words: Sequence[str]) -> int:
     return command(words)
 
 
+def compare(words: Sequence[str]) -> int:
+    """A page that asks which results people prefer, or the tally of what they said."""
+    if text := comparing.help_of(words):
+        print(text)
+        return 0
+    from nst_lightning.compare.command import compare as command
+
+    return command(words)
+
+
 def demo(words: Sequence[str]) -> int:
     """A picture of two that come along, in the current folder; ``words`` are flags of ``fit``."""
     pictures = [str(SAMPLES / name) for name in ("photo.jpg", "painting.jpg")]
     return fit([*pictures, "--data.size=384", "--output=nst_demo.png", *words])
 
 
-COMMANDS: dict[str, Command] = {"fit": fit, "study": study, "demo": demo}
+COMMANDS: dict[str, Command] = {"fit": fit, "study": study, "compare": compare, "demo": demo}
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 PROGRAM = """\
 usage: nst PHOTO PAINTING [-o FILE] [flags]     one picture; the same as nst fit
        nst study NAME [flags]                   a grid of pictures
+       nst compare A/ B/                        ask people which they prefer
        nst demo                                 see it work, in about a minute
 
 Neural style transfer: paints a photo in the look of a painting.
@@ -15,6 +16,7 @@ Neural style transfer: paints a photo in the look of a painting.
 
 more:  nst fit --help        what to give to get what
        nst study --help      grids of runs: which settings, on which machines
+       nst compare --help    blind comparisons: page, keys, scores
        nst fit --help_all    every flag there is
        nst --version
 """

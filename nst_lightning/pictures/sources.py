@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import Any
 
 from nst_lightning.errors import BadArgument
-from nst_lightning.pictures.atomic import expand
-from nst_lightning.pictures.formats import ENDINGS
+from nst_lightning.pictures.folders import kind_of, pictures_in
 from nst_lightning.pictures.picture import ImageError, Picture
 from nst_lightning.pictures.read import ImageSource, read_image
 
@@ -30,29 +28,6 @@ def several(argument: str, source: Any) -> list[Any]:
     if isinstance(source, str | os.PathLike) and kind_of(source) == "folder":
         return pictures_in(source, argument)
     return [source]
-
-
-def pictures_in(folder: str | os.PathLike[str], argument: str = "content") -> list[str]:
-    """The picture files of a folder, sorted by name; hidden ones (``.a.jpg``, macOS's ``._a.jpg``) are none.
-
-    Args:
-        folder: an existing one; those inside it are not looked into.
-        argument: what to call it in an error.
-
-    Raises:
-        BadArgument: if there is none, or the folder cannot be read.
-    """
-    try:
-        found = [
-            str(path)
-            for path in sorted(expand(folder).iterdir())
-            if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
-        ]
-    except OSError as error:
-        raise BadArgument(argument, folder, f"is a folder that cannot be read ({error.strerror})") from error
-    if not found:
-        raise BadArgument(argument, folder, f"is a folder without pictures ({', '.join(ENDINGS)})")
-    return found
 
 
 def read(argument: str, source: ImageSource) -> Picture:
@@ -89,12 +64,3 @@ def names_of(source: Any) -> Any:
     if isinstance(source, list | tuple):
         return [name_of(one) for one in source]
     return None if source is None else name_of(source)
-
-
-def kind_of(name: Any) -> str | None:
-    """``file`` or ``folder``, or None for anything else, such as words too long for a name."""
-    try:
-        mode = expand(name).stat().st_mode
-    except (OSError, ValueError, TypeError):
-        return None
-    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else None

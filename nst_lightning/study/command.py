@@ -14,14 +14,14 @@ from typing import Any
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.errors import BadArgument, UsageError
-from nst_lightning.pictures.atomic import atomic_write, write_file
+from nst_lightning.pictures.atomic import atomic_write, write_file, write_table
 from nst_lightning.study.cells import Job, Outcome, run_cell
 from nst_lightning.study.engines import Engine, Processes, RayCluster, Sequential, stop
 from nst_lightning.study.figure import contact_sheet
 from nst_lightning.study.options import ENGINES, parse
 from nst_lightning.study.page import Results, page
 from nst_lightning.study.plan import Plan
-from nst_lightning.study.results import load, save, write_table
+from nst_lightning.study.results import load, save
 from nst_lightning.wording import duration
 
 

@@ -16,7 +16,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from nst_lightning.cli.early import read_study_file
 from nst_lightning.cli.shipped import ROOT, shipped
 from nst_lightning.errors import BadArgument, UsageError, nearest
-from nst_lightning.pictures.sources import kind_of, pictures_in
+from nst_lightning.pictures.folders import kind_of, pictures_in
 from nst_lightning.wording import digest, label_of, slug
 
 PICTURES = ("data.content", "data.style", "model.init")

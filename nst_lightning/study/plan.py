@@ -10,7 +10,7 @@ from typing import Any
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.shipped import shipped
 from nst_lightning.errors import UsageError
-from nst_lightning.pictures.sources import kind_of, pictures_in
+from nst_lightning.pictures.folders import kind_of, pictures_in
 from nst_lightning.study.cells import Job
 from nst_lightning.study.grid import cells_of, read_study, with_values, words_of
 from nst_lightning.study.results import files_of, key_of

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import yaml
 
 from nst_lightning.pictures.atomic import write_file
-from nst_lightning.pictures.sources import kind_of
+from nst_lightning.pictures.folders import kind_of
 from nst_lightning.pictures.thumbnails import stamp
 from nst_lightning.study.cells import Outcome
 from nst_lightning.training.initial import INITS
@@ -76,12 +74,3 @@ def load(folder: Path, key: str) -> Outcome | None:
         return Outcome(files=files, config=config, **{name: record[name] for name in RECORDED})
     except (OSError, ValueError, KeyError, TypeError):  # damaged: run again
         return None
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the same keys as a CSV file with a header; None is an empty field."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_file(path, text.getvalue().encode())

@@ -177,6 +177,9 @@ NO_TORCH = (
     [
         (["--help"], 0, "usage: nst PHOTO PAINTING"),
         (["fit", "-h"], 0, "more of the painting"),
+        (["compare", "-h"], 0, "which results do people prefer?"),
+        (["compare", "a", "--sead", "1"], 2, "did you mean '--seed'?"),
+        (["compare", "--tally", "answers.csv"], 2, "--key: give the key.json"),
         (["--version"], 0, version("nst_lightning")),
         ([], 2, "nothing to do"),
         (["fti"], 2, "did you mean 'fit'?"),
