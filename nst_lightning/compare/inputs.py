@@ -127,4 +127,6 @@ class Sources:
                 raise UsageError(f"{name}: its {WORDS[kind]} may be {' or '.join(best)}; give --{kind} FILE, or rename one")
             if best:
                 found[kind] = best
+        if found.get("content") == found.get("style"):  # one word of the name is not both
+            found.pop("content", None)
         return found
