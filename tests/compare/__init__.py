@@ -1,0 +1,1 @@
+"""nst compare: the page, its tally, and what they refuse."""
