@@ -39,13 +39,13 @@ def folder(tmp_path_factory) -> Iterator[Path]:
     here = tmp_path_factory.mktemp("browser")
     (here / "images").symlink_to(ROOT / "images")
     (here / "grid.yaml").write_text(
-        "title: Styles × photographs\ntext: What to see.\n"
+        "title: Styles × photographs\nbase: [transfer, wasserstein]\ntext: What to see.\n"
         "rows: {setting: data.style, values: [images/style/starry_night.jpg, images/style/great_wave.jpg]}\n"
         "columns: {setting: data.content, values: [images/content/chenonceau.jpg, images/content/astronaut.jpg,"
         " images/content/kitten.jpg]}\n"
     )
     (here / "other.yaml").write_text(
-        "title: Two noises\nshow: [start, result]\ndifference: columns\n"
+        "title: Two noises\nbase: [transfer, wasserstein]\nshow: [start, result]\ndifference: columns\n"
         "columns: {setting: model.init, values: [noise, images/missing.jpg]}\n"
     )
     with pytest.MonkeyPatch.context() as patch:
