@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
@@ -16,24 +15,23 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from nst_lightning.data import ImagePair
-from nst_lightning.errors import BadArgument, reason
+from nst_lightning.errors import BadArgument
 from nst_lightning.losses import NeighborSettings
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.pictures.picture import resize
-from nst_lightning.pictures.similarity import similarity
 from nst_lightning.training import carry
 from nst_lightning.training.anew import begin_anew
 from nst_lightning.training.checks import check_callbacks, check_sizes
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
+from nst_lightning.training.measuring import Measuring
 from nst_lightning.training.optimizers import Optimization
 from nst_lightning.training.precision import check_precision
 from nst_lightning.training.progress import Progress
-from nst_lightning.training.result import Result
-from nst_lightning.training.resume import Resuming, check_shapes
-from nst_lightning.training.scalars import Scalars
+from nst_lightning.training.resume import check_shapes
 from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
+from nst_lightning.training.settings import plain, settings_of
 from nst_lightning.training.targets import Targets
 from nst_lightning.training.tile_sizes import check_losses, check_tile
 from nst_lightning.training.wanted import Wanted
@@ -42,7 +40,7 @@ CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 
 
-class StyleTransfer(L.LightningModule):
+class StyleTransfer(Measuring):
     """Style transfer by optimisation (Gatys, Ecker, Bethge 2016): the image is the only parameter.
 
     The objective is ``content_weight * content + style_weight * style + tv_weight * total variation``. Only the ratio of
@@ -96,8 +94,6 @@ class StyleTransfer(L.LightningModule):
             callbacks that cannot work; in ``fit`` for a checkpoint of another size.
     """
 
-    image: nn.Parameter
-
     def __init__(
         self,
         content_layers: list[str] | dict[str, float] = CONTENT_LAYERS,
@@ -118,22 +114,16 @@ class StyleTransfer(L.LightningModule):
         lr_scheduler: LRSchedulerCallable | None = None,
         features: VGGSettings = VGGSettings(),  # noqa: B008 (frozen)
     ) -> None:
-        super().__init__()
-        try:
-            self.settings = features if isinstance(features, VGGSettings) else VGGSettings(**features)
-        except TypeError as error:
-            raise BadArgument("features", features, reason(error)) from error
-        try:
-            self.neighbors = neighbors if isinstance(neighbors, NeighborSettings) else NeighborSettings(**neighbors)
-        except TypeError as error:
-            raise BadArgument("neighbors", neighbors, reason(error)) from error
+        if not 0 <= average_decay < 1:
+            raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
+        super().__init__(average_decay)
+        self.settings = settings_of(VGGSettings, "features", features)
+        self.neighbors = settings_of(NeighborSettings, "neighbors", neighbors)
         weights = {"content": content_weight, "style": style_weight, "tv": tv_weight}
         self.wanted = Wanted(
             content_layers, style_layers, weights, style_loss, self.settings.arch, content_loss, self.neighbors
         )
-        if not 0 <= average_decay < 1:
-            raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
-        self.scales = scales if isinstance(scales, str) else [s if isinstance(s, Scale) else Scale(**s) for s in scales]
+        self.scales = scales if isinstance(scales, str) else [settings_of(Scale, "scales", scale) for scale in scales]
         if isinstance(self.scales, str) and self.scales not in ("auto", "none"):
             raise BadArgument("scales", scales, "auto, none or a list of sizes and steps")
         self.wanted.check_scales(self.scales)
@@ -142,32 +132,15 @@ class StyleTransfer(L.LightningModule):
         self.compiles = compile
         self.init = init
         self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
-        self.register_parameter("image", None)
-        self.stage: Stage | None = None
-        self.progress = Result(average_decay)
-        self.scalars = Scalars()
-        self.resuming = Resuming(self.progress)
-        self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
         self.save_hyperparameters(logger=False)
-        self.hparams["features"] = asdict(self.settings)  # plain, so that a checkpoint loads with weights_only
-        self.hparams["neighbors"] = asdict(self.neighbors)
-        if not isinstance(self.scales, str):
-            self.hparams["scales"] = [asdict(scale) for scale in self.scales]
-        for name, plain in self.optimization.settings().items():
+        self.hparams.update(plain({"features": self.settings, "neighbors": self.neighbors, "scales": self.scales}))
+        for name, described in self.optimization.settings().items():
             if callable(self.hparams.get(name)):
                 del self.hparams[name]
-                if plain is not None:  # else it has to be given to load_from_checkpoint
-                    self.hparams[name] = plain
+                if described is not None:  # else it has to be given to load_from_checkpoint
+                    self.hparams[name] = described
 
     # ---- before the first step ---------------------------------------------------------------------------------------
-
-    @property
-    def pair(self) -> ImagePair:
-        """The pictures of this run."""
-        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(datamodule, ImagePair):
-            raise BadArgument("datamodule", type(datamodule).__name__, "StyleTransfer is fitted with an ImagePair")
-        return datamodule
 
     def configure_callbacks(self) -> list[L.Callback]:
         """The first place where the Trainer's are known, before anything is built or written.
@@ -342,72 +315,3 @@ class StyleTransfer(L.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.scalars.step(self.trainer, outputs, max(self.image.shape[2:]))
-
-    # ---- the result --------------------------------------------------------------------------------------------------
-
-    @property
-    def result(self) -> Tensor:
-        """The picture as it stands: ``(1, 3, H, W)`` in ``[0, 1]``, on the image's device, at the size of the result."""
-        return self.progress.shown(self.image, self.progress.size)
-
-    @property
-    def current(self) -> Tensor:
-        """The same at the scale of the step, as it is computed."""
-        return self.progress.shown(self.image, self._shape())
-
-    @property
-    def at_full_size(self) -> bool:
-        """Whether the scale of the step is the last."""
-        return self._shape() == self.progress.size
-
-    def _shape(self) -> tuple[int, int]:
-        return int(self.image.shape[2]), int(self.image.shape[3])
-
-    def similarity(self) -> dict[str, Tensor]:
-        """How near the result is to the content image: :func:`nst_lightning.pictures.similarity.similarity`."""
-        result = self.result
-        with torch.autocast(result.device.type, enabled=False):  # in bf16 SSIM would be 0.1 off
-            return similarity(result, self.pair.content_image, self.pair.alpha)
-
-    def evaluate(self, stage: Stage | None = None) -> dict[str, Tensor]:
-        """What the result is like: :meth:`similarity`, and every term of the objective, without its weight but ``total``.
-
-        Args:
-            stage: the scale at which the terms are computed; if not given, that of the run if it has the result's size, or
-                the last, which the run then cannot leave.
-        """
-        if stage is None:
-            stage = self.stage if self.stage is not None and self.at_full_size else self.stages[-1]
-        key = (
-            stage.first,
-            stage.shape,
-            id(self.image),
-            self.image is not None and self.image._version,
-            self.progress.average.steps,
-        )
-        if self._measured[0] != key:
-            picture = self.progress.at(self.image, stage.shape)
-            with self.trainer.precision_plugin.forward_context():
-                measured = self.targets.measure(picture, stage, self.global_step, self.resuming.matches)
-            self._measured = key, self.similarity() | measured
-        return self._measured[1]
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Measure the result, on the Trainer's validation clock; in a run at the scale of the step."""
-        if not self.trainer.sanity_checking:
-            values = {f"val/{name}": value for name, value in self.evaluate(self.stage).items()}
-            # in a run `scalars` writes them: the Trainer's own count of steps is one behind here
-            self.log_dict(values, batch_size=1, logger=self.stage is None)
-
-    def on_validation_end(self) -> None:
-        if self.stage is not None:
-            values = {n: v for n, v in self.trainer.callback_metrics.items() if n.startswith("val/")}
-            self.scalars.write(self.trainer, values)
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Measure the result."""
-        self.log_dict({f"test/{name}": value for name, value in self.evaluate().items()}, batch_size=1)
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The result."""
-        return self.result

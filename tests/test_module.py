@@ -17,6 +17,7 @@ from nst_lightning.network.layers import find_layer
 from nst_lightning.pictures.read import read_image
 from nst_lightning.training.initial import initial_image
 from nst_lightning.training.precision import choose_precision
+from tests.runs import Diverging
 
 ROOT = Path(__file__).parents[1]
 CONTENT = str(ROOT / "images" / "content" / "chenonceau.jpg")
@@ -190,18 +191,6 @@ def test_any_torch_optimizer():
     module = StyleTransfer(optimizer=lambda parameters: torch.optim.RMSprop(parameters, lr=0.01))
     fit(module, ImagePair(CONTENT, STYLE, 32), 2)
     assert isinstance(module.trainer.optimizers[0], torch.optim.RMSprop)
-
-
-class Diverging(torch.optim.SGD):
-    """An optimiser that steps out of all numbers, on images of a real size only."""
-
-    def step(self, closure=None):
-        loss = super().step(closure)
-        with torch.no_grad():
-            for parameter in self.param_groups[0]["params"]:
-                if parameter.shape[-1] > 8:
-                    parameter.fill_(float("nan"))
-        return loss
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_good_image():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from nst_lightning.network.padding import pad
+
+STRIP = 1 << 22  # values of the image that are looked at together
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -44,3 +47,26 @@ def variation_of_rows(rows: Tensor, height: int, top: bool, bottom: bool) -> Ten
     planes, width = rows.shape[0] * rows.shape[1], rows.shape[3]
     straight, diagonal = planes * height * width, planes * (height + 1) * (width + 1)
     return 2 * ((across + down) / (3 * straight) + (falling + rising) / (12 * diagonal))
+
+
+def variation_in_strips(image: Tensor, weight: float, gradient: Tensor) -> Tensor:
+    """The :func:`total_variation` of a large image, in strips of rows; its gradient is added to another's.
+
+    Args:
+        image: ``(1, 3, H, W)``, detached.
+        weight: what the gradient is multiplied by.
+        gradient: ``(1, 3, H, W)``, changed in place.
+    """
+    height, width = int(image.shape[2]), int(image.shape[3])
+    rows = max(1, STRIP // (3 * width))
+    value = image.new_zeros(())
+    for first in range(0, height, rows):
+        bottom = first + rows >= height
+        last = height if bottom else first + rows + 1
+        with torch.enable_grad():
+            strip = image[:, :, first:last].clone().requires_grad_()
+            part = variation_of_rows(strip, height, top=first == 0, bottom=bottom)
+        (found,) = torch.autograd.grad(part, strip)
+        gradient[:, :, first:last] += weight * found
+        value += part.detach()
+    return value

@@ -15,37 +15,22 @@ This costs one more forward pass than the whole image takes, and the overlap of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from nst_lightning.losses.moments import Moments, pull, sums
-from nst_lightning.losses.points import PIXELS, Columns, Reading, scatter
-from nst_lightning.losses.variation import variation_of_rows
+from nst_lightning.losses.points import Reading
+from nst_lightning.losses.variation import variation_in_strips
 from nst_lightning.network.layers import Layer
-from nst_lightning.objective.gradients import EXACT, GradientSum, KnownGradient
+from nst_lightning.objective.asking import Asked, Asking
+from nst_lightning.objective.gradients import GradientSum, KnownGradient
 from nst_lightning.objective.pointed import PointTarget
 from nst_lightning.objective.ranks import add_up, share, together, world
-from nst_lightning.objective.reading import read_tile
+from nst_lightning.objective.sums import own, size_at, sum_up
 from nst_lightning.objective.tiles import Tile, grid
 from nst_lightning.objective.whole import Objective, Seen, Values, sum_of
 from nst_lightning.pictures.regions import Regions
-
-STRIP = 1 << 22  # values of the image that total variation looks at together
-
-
-class Asked(NamedTuple):
-    """What the losses of the whole image ask of its features, known after the first pass.
-
-    Attributes:
-        pulls: for each style layer and region ∂L/∂μ / N and ∂L/∂S / N.
-        samples: what was read, and the gradient of each point's features.
-    """
-
-    pulls: dict[Layer, list[tuple[int, Tensor, Tensor]]]
-    samples: list[tuple[Reading, Columns]]
 
 
 class TiledObjective(Objective):
@@ -81,7 +66,7 @@ class TiledObjective(Objective):
             super()._set_content(content)
             return
         dtype = self.features.dtype_for(content)
-        shapes = {layer: (1, layer.channels, *_size(content, layer)) for layer in self.content_layers}
+        shapes = {layer: (1, layer.channels, *size_at(content, layer)) for layer in self.content_layers}
         values = sum(shape[1] * shape[2] * shape[3] for shape in shapes.values())
         if values * dtype.itemsize > self.content_limit:
             self._content = content
@@ -91,79 +76,14 @@ class TiledObjective(Objective):
                 empty = torch.empty(shape, dtype=dtype, device=content.device, memory_format=torch.channels_last)
                 self.content_targets[layer] = empty
             for tile in tiles:
-                for layer, part in self._own(tile, content, self.content_layers).items():
+                for layer, part in own(self.features, tile, content, self.content_layers).items():
                     tile.owned(self.content_targets[layer], layer.pools_before).copy_(part)
 
     def look(self, image: Tensor, regions: Regions | None) -> dict[Layer, list[Seen]]:
         tiles = self.tiles(image)
         if len(tiles) == 1:
             return super().look(image, regions)
-        return self._sum(image, regions, self.style_layers, tiles)[0]
-
-    # ---- the first pass ----------------------------------------------------------------------------------------------
-
-    def _see(self, tile: Tile, image: Tensor, layers: Iterable[Layer]) -> dict[Layer, Tensor]:
-        """The features of a tile's crop, and the crop; the network is not computed beyond the deepest of the layers."""
-        crop = tile.crop(image)
-        deepest = max(layers)
-        return {**(self.features(crop, tile.seams, deepest) if deepest != PIXELS else {}), PIXELS: crop}
-
-    def _own(self, tile: Tile, image: Tensor, layers: Iterable[Layer]) -> dict[Layer, Tensor]:
-        """The features that a tile owns at some layers."""
-        seen = self._see(tile, image, layers)
-        return {layer: tile.seen(seen[layer], layer.pools_before) for layer in layers}
-
-    @torch.no_grad()
-    def _sum(
-        self,
-        image: Tensor,
-        regions: Regions | None,
-        layers: Iterable[Layer],
-        tiles: Sequence[Tile],
-        readings: Sequence[Reading] = (),
-    ) -> tuple[dict[Layer, list[Seen]], list[Columns]]:
-        """The moments of a picture at every layer and in every region, as :meth:`look` returns them, and its samples."""
-        found: dict[tuple[Layer, int], tuple[Tensor, Tensor]] = {}
-        for layer in layers:
-            for number, mass in enumerate(self._masses(image, regions, layer)):
-                if mass > 0:
-                    zero = torch.zeros(layer.channels, dtype=EXACT, device=image.device)
-                    found[layer, number] = zero, zero.new_zeros(layer.channels, layer.channels)
-        shape = (int(image.shape[2]), int(image.shape[3]))
-        samples: list[Columns] = [
-            {layer: image.new_zeros(len(one.points), layer.channels) for layer in one.layers} for one in readings
-        ]
-        wanted = {*layers, *(layer for one in readings for layer in one.layers)}
-        with together(image.device):
-            for tile in share(tiles):
-                seen_here = self._see(tile, image, wanted)
-                with torch.autocast(image.device.type, enabled=False):
-                    for (layer, number), totals in found.items():
-                        weights = _weights(tile, image, regions, layer, number)
-                        own = tile.seen(seen_here[layer], layer.pools_before)
-                        for total, part in zip(totals, sums(own, weights), strict=True):
-                            total += part
-                    for one, sample in zip(readings, samples, strict=True):
-                        which, columns, _ = read_tile(tile, seen_here, one, shape, self.features)
-                        for layer, values in columns.items():
-                            sample[layer][which.to(values.device)] = values
-        add_up(value for totals in found.values() for value in totals)
-        add_up(value for sample in samples for value in sample.values())
-        seen: dict[Layer, list[Seen]] = {}
-        for layer in layers:
-            seen[layer] = []
-            for number, mass in enumerate(self._masses(image, regions, layer)):
-                one_region: Seen = {}
-                if mass > 0:
-                    total, second = found[layer, number]
-                    one_region["moments"] = Moments(mass, (total / mass).to(image.dtype), (second / mass).to(image.dtype))
-                seen[layer].append(one_region)
-        return seen, samples
-
-    @staticmethod
-    def _masses(image: Tensor, regions: Regions | None, layer: Layer) -> list[float]:
-        height, width = _size(image, layer)
-        return [float(height * width)] if regions is None else regions.at((height, width))[1]
+        return sum_up(self.features, image, regions, self.style_layers, tiles)[0]
 
     # ---- a step ------------------------------------------------------------------------------------------------------
 
@@ -176,7 +96,7 @@ class TiledObjective(Objective):
         scale = float(image.numel())
         contents, styles, asked = self._first_pass(pixels, step, scale)
         gradient = self._second_pass(pixels, tiles, asked, scale, contents, styles, step)
-        tv = self._variation(pixels, scale, gradient) if self.computes("tv") else None
+        tv = variation_in_strips(pixels, self.parts()["tv"] * scale, gradient) if self.computes("tv") else None
         terms = {name: value.detach() for name, value in self.combine(contents, styles, tv).items()}
         if torch.is_grad_enabled() and image.requires_grad:
             terms["loss"] = KnownGradient.apply(image, terms["loss"], [gradient], 1.0 / scale)
@@ -199,7 +119,7 @@ class TiledObjective(Objective):
             return {}, {}, Asked({}, [])
         # any division gives the same sums; that for these layers may need less overlap than all layers'
         tiles = self.tiles(pixels, max(*layers, min(self.features.layers)))
-        seen, samples = self._sum(pixels, self.regions, self.style_targets, tiles, readings)
+        seen, samples = sum_up(self.features, pixels, self.regions, self.style_targets, tiles, readings)
         leaves = [one["moments"] for regions in seen.values() for one in regions if one]
         inputs = [part.requires_grad_() for leaf in leaves for part in (leaf.mean, leaf.second)]
         inputs += [part.requires_grad_() for sample in samples for part in sample.values()]
@@ -249,138 +169,32 @@ class TiledObjective(Objective):
         step: int,
     ) -> Tensor:
         """The gradient; adds the values of the losses that are local to those of the first pass."""
-        zero = torch.zeros((), dtype=EXACT, device=pixels.device)
-        local: Values = {}
-        if self.computes("content") and self.relations is None:
-            local = {layer: zero.clone() for layer in self.content_layers}
-        positions = [one for one in self.pointed.targets if one.loss.sees == "positions"]
-        local |= {one.name: zero.clone() for one in positions}
-        places = [(one, reading) for one in positions for reading in self.pointed.readings(one, pixels, step)]
-        read = {layer for reading, _ in asked.samples for layer in reading.layers}
-        layers = {*asked.pulls, *(key for key in local if isinstance(key, Layer)), *read} - {PIXELS}
-        layers |= {layer for _, reading in places for layer in reading.layers}
+        asking = Asking(self, pixels, asked, scale, step)
         gradient = GradientSum(pixels, banded=world() == 1 and self.features.settings.padding != "circular")
         with together(pixels.device):
-            for tile in share(tiles) if layers or read else ():
+            for tile in share(tiles) if asking.any else ():
                 with torch.enable_grad():
                     crop = tile.crop(pixels).requires_grad_()
                     features = self.features(crop, tile.seams)
                 with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-                    # in the features' memory format: autograd's own, of a slice, is another, and many times slower
-                    wanted = {layer: torch.zeros_like(features[layer]) for layer in layers}
-                    self._ask_everywhere(tile, pixels, features, asked.pulls, local, wanted, scale)
-                    direct = self._ask_at_points(tile, crop.detach(), features, asked, places, local, wanted, scale)
+                    targets = self._targets(tile) if asking.content else {}
+                    wanted, direct = asking.at(tile, crop.detach(), features, targets)
                 with torch.autocast(pixels.device.type, enabled=False):
                     found = direct
-                    if layers:
+                    if wanted:
                         outputs = [features.pop(layer) for layer in wanted]
                         (found,) = torch.autograd.grad(outputs, crop, list(wanted.values()))
                         found = found if direct is None else found + direct
                 if found is not None:
                     gradient.add(tile, found)
-        add_up(local.values())
-        for key, value in local.items():
+        add_up(asking.values.values())
+        for key, value in asking.values.items():
             (contents if isinstance(key, Layer) else styles)[key] = value.to(pixels.dtype)
         return gradient.total()
-
-    def _ask_everywhere(
-        self,
-        tile: Tile,
-        pixels: Tensor,
-        features: Mapping[Layer, Tensor],
-        pulls: Mapping[Layer, Sequence[tuple[int, Tensor, Tensor]]],
-        values: Values,
-        wanted: Mapping[Layer, Tensor],
-        scale: float,
-    ) -> None:
-        """What moments and the content loss ask of the positions that a tile owns; the latter's value is added."""
-        content = {layer for layer in self.content_layers if layer in values}
-        factor = scale * self.parts().get("content", 0.0)
-        targets = self._targets(tile) if content else {}
-        for layer in {*pulls, *content}:
-            part = tile.seen(features[layer].detach(), layer.pools_before)
-            grads = [
-                pull(part, _weights(tile, pixels, self.regions, layer, number), mean, second)
-                for number, mean, second in pulls.get(layer, ())
-            ]
-            if layer in content:
-                difference = part.to(pixels.dtype) - targets[layer].to(pixels.dtype)
-                height, width = _size(pixels, layer)
-                count = layer.channels * height * width
-                values[layer] += difference.square().sum() / count
-                grads.append(difference.mul_(2 * factor * self.content_layers[layer] / count).to(part.dtype))
-            if grads:
-                tile.seen(wanted[layer], layer.pools_before).copy_(sum_of(grads))
-
-    def _ask_at_points(
-        self,
-        tile: Tile,
-        crop: Tensor,
-        features: Mapping[Layer, Tensor],
-        asked: Asked,
-        places: Sequence[tuple[PointTarget, Reading]],
-        values: Values,
-        wanted: Mapping[Layer, Tensor],
-        scale: float,
-    ) -> Tensor | None:
-        """What samples and matched points in a tile ask; the latter's values are added. Returns what is asked of pixels."""
-        seen = {**{layer: value.detach() for layer, value in features.items()}, PIXELS: crop}
-        shape = (tile.rows.side, tile.columns.side)
-        direct: Tensor | None = None
-        requests = []
-        for reading, grads in asked.samples:
-            which, _, at = read_tile(tile, seen, reading, shape, self.features)
-            requests += [(layer, grads[layer][which.to(crop.device)], at[layer]) for layer in at]
-        for one, reading in places:
-            which, columns, at = read_tile(tile, seen, reading, shape, self.features)
-            if not len(which):
-                continue
-            with torch.enable_grad():
-                leaves = {layer: value.requires_grad_() for layer, value in columns.items()}
-                part = one.share * one.loss([leaves], one.target.of(which.to(crop.device)), 0)
-                found = torch.autograd.grad(part * (self.parts()["style"] * scale), list(leaves.values()))
-            values[one.name] += part.detach()
-            requests += [(layer, grad, at[layer]) for layer, grad in zip(leaves, found, strict=True)]
-        for layer, grad, corners in requests:
-            if layer == PIXELS:
-                more = scatter(grad, corners, crop)
-                direct = more if direct is None else direct + more
-            else:
-                wanted[layer].add_(scatter(grad, corners, wanted[layer]))
-        return direct
 
     @torch.no_grad()
     def _targets(self, tile: Tile) -> dict[Layer, Tensor]:
         """The content image's features that a tile owns."""
         if self._content is not None:
-            return self._own(tile, self._content, self.content_layers)
+            return own(self.features, tile, self._content, self.content_layers)
         return {layer: tile.owned(target, layer.pools_before) for layer, target in self.content_targets.items()}
-
-    def _variation(self, pixels: Tensor, scale: float, gradient: Tensor) -> Tensor:
-        """Total variation in strips of rows, each sharing one with the next; adds to the gradient."""
-        height, width = int(pixels.shape[2]), int(pixels.shape[3])
-        rows = max(1, STRIP // (3 * width))
-        value = pixels.new_zeros(())
-        weight = self.parts()["tv"] * scale
-        for first in range(0, height, rows):
-            bottom = first + rows >= height
-            last = height if bottom else first + rows + 1
-            with torch.enable_grad():
-                strip = pixels[:, :, first:last].clone().requires_grad_()
-                part = variation_of_rows(strip, height, top=first == 0, bottom=bottom)
-            (found,) = torch.autograd.grad(part, strip)
-            gradient[:, :, first:last] += weight * found
-            value += part.detach()
-        return value
-
-
-def _size(image: Tensor, layer: Layer) -> tuple[int, int]:
-    """Height and width of the features of a picture at a layer: every pooling halves, rounding down."""
-    return int(image.shape[2]) >> layer.pools_before, int(image.shape[3]) >> layer.pools_before
-
-
-def _weights(tile: Tile, image: Tensor, regions: Regions | None, layer: Layer, number: int) -> Tensor | None:
-    """The weights of a region at the positions that a tile owns at a layer."""
-    if regions is None:
-        return None
-    return tile.owned(regions.at(_size(image, layer))[0][number], layer.pools_before)

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from nst_lightning.data import StyleImage
-from nst_lightning.losses import make_style_losses
+from nst_lightning.losses import make_style_losses, variation
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import find_layer, layers_of
-from nst_lightning.objective import tiled
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.objective.tiles import divide, grid, reach_of, stride_of
 from tests.arithmetic import rounding
@@ -177,7 +176,7 @@ def test_one_term_alone(term):
 
 def test_total_variation_in_strips(monkeypatch):
     """If this fails, strips of rows count the pairs between them twice or not at all."""
-    monkeypatch.setattr(tiled, "STRIP", 3 * 59 * 5)  # five rows
+    monkeypatch.setattr(variation, "STRIP", 3 * 59 * 5)  # five rows
     objective = objective_of(["relu1_1"], [])
     objective.weights = {"content": 0.0, "style": 1e-9, "tv": 1.0}
     for height in (30, 31, 36):

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nst_lightning import ImagePair, StyleTransfer
 from nst_lightning.errors import NonFiniteLoss
 from nst_lightning.training.guard import EVERY, Guard
+from tests.runs import Diverging
 
 ROOT = Path(__file__).parents[2]
 CONTENT, STYLE = (str(ROOT / "images" / name) for name in ("content/chenonceau.jpg", "style/starry_night.jpg"))
@@ -32,18 +33,6 @@ def never_waits(monkeypatch):
         self.waits = False
 
     monkeypatch.setattr(Guard, "__init__", init)
-
-
-class Diverging(torch.optim.SGD):
-    """An optimiser that steps out of all numbers, on images of a real size only."""
-
-    def step(self, closure=None):
-        loss = super().step(closure)
-        with torch.no_grad():
-            for parameter in self.param_groups[0]["params"]:
-                if parameter.shape[-1] > 8:
-                    parameter.fill_(float("nan"))
-        return loss
 
 
 def image(value: float) -> torch.Tensor:
