@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -15,9 +17,11 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from nst_lightning.main import main
 from tests.runs import run_folder
 
 PROJECT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("one_thread")  # as every process has
 SCALES = "[{size: 0.75, steps: 1}, {size: 1.0, steps: 1}]"
 
 
@@ -28,19 +32,31 @@ def fit(
     steps: int = 30,
     program: Sequence[str] = ("-m", "nst_lightning"),
 ) -> dict[str, list[float]]:
-    """A run in processes of its own; every loss at every step."""
+    """A run, in processes of its own where it asks for several; every loss at every step."""
     folder.mkdir()
     layers = ["--model.style_layers", "relu1_1", "relu3_1", "--model.content_layers", "relu2_2"]
     run = ["--trainer.max_steps", "30", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"]
     words = [*map(str, pictures), "--data.size", "64", *layers, *run, "--model.scales", SCALES, "--log.every_n_steps", "1"]
-    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, *program, "fit", *words, *flags]
-    done = subprocess.run(command, cwd=folder, env=os.environ | threads, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "said").write_text(done.stdout)
+    if "--trainer.devices" in flags:
+        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+        command = [sys.executable, *program, "fit", *words, *flags]
+        done = subprocess.run(command, cwd=folder, env=os.environ | threads, capture_output=True, text=True, timeout=300)
+        code, said = done.returncode, done.stdout
+        assert code == 0, said + done.stderr
+    else:
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()) as spoken:
+                code = main(["fit", *words, *flags])
+        finally:
+            os.chdir(here)
+        said = spoken.getvalue()
+        assert code == 0, said
+    (folder / "said").write_text(said)
     (version,) = (folder / "logs" / "transfer").iterdir()
     assert (version / "result.png").exists()
-    assert done.stdout.count(f"{steps} steps") == 1, done.stdout  # one process speaks
+    assert said.count(f"{steps} steps") == 1, said  # one process speaks
     events = EventAccumulator(str(version)).Reload()
     names = [name for name in events.Tags()["scalars"] if name.startswith("loss/")]
     return {name: [event.value for event in events.Scalars(name)] for name in names}
@@ -93,6 +109,7 @@ def test_a_checkpoint_resumes_with_another_number_of_processes(pictures, tmp_pat
 def test_a_process_that_dies_ends_the_run_with_its_picture(pictures, tmp_path, lost):
     """If this fails, the others wait for a process that will never answer, or the picture is lost with it."""
     long = ["--data.size", "64", "--trainer.max_steps", "100000", "--trainer.accelerator", "cpu", "--model.tile", "24"]
+    long += ["--checkpoint.every_n_train_steps", "1"]
     words = [*map(str, pictures), *long, "--output", "out.png", "--trainer.devices", "2", "--trainer.strategy", "tiles"]
     command = [sys.executable, "-m", "nst_lightning", "fit", *words, "--trainer.enable_progress_bar", "false"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
