@@ -1,33 +1,25 @@
-"""What matplotlib draws: contact sheets, many pictures in one with labels at the edges, and loss curves for a page."""
+"""Contact sheets: many pictures in one, with labels at the edges, drawn by matplotlib."""
 
 from __future__ import annotations
 
-import io
 import logging
 import math
-import re
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from nst_lightning.wording import digits
-
 INK, MUTED, ERROR_INK, ERROR_EDGE, ERROR_PAPER = "#1c1c1e", "#58585c", "#7a2620", "#d6aaa5", "#fbf0ee"
 SMALLEST = 128  # pixels of the largest cell; below that every pixel becomes a square of several
 SHRUNK = 64  # pixels to which a cell shrinks at most, where a sheet would be too large
-COLORS = ("#2f72d6", "#d2551f", "#239a58", "#a04fc4", "#bd8500", "#d43d79", "#1796a8", "#8a6d58", "#7f8c1c", "#7d8591")
-DASHES = ("", "7 3", "2 3", "10 3 2 3", "4 4", "12 5")  # with the colours: 60 curves that differ
-SVG = "{http://www.w3.org/2000/svg}"
 LOCK = threading.RLock()  # matplotlib's settings are those of the whole process
 
 
@@ -176,79 +168,3 @@ def _draw(sheet: Sheet, scale: float, side: int) -> Image.Image:
         y = box.y0 if role in ("input", "column") else (box.y0 + box.y1 - picture.height) / 2
         result.paste(picture, (round(x), round(result.height - y - picture.height)))
     return ImageOps.expand(result, 20, "white")
-
-
-def stroke(number: int) -> dict[str, str]:
-    """The look of a curve, as attributes of SVG.
-
-    >>> stroke(1), stroke(11)
-    ({'stroke': '#d2551f'}, {'stroke': '#d2551f', 'stroke-dasharray': '7 3'})
-    """
-    dash = DASHES[number // len(COLORS) % len(DASHES)]
-    return {"stroke": COLORS[number % len(COLORS)]} | ({"stroke-dasharray": dash} if dash else {})
-
-
-def plottable(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points with a gap for each that a logarithmic axis cannot show; none if there is nothing to draw."""
-    shown = [(x, y if math.isfinite(y) and 1e-300 < y < 1e300 else math.nan) for x, y in points]
-    return shown if any(y > 0 for _, y in shown) else []
-
-
-def chart(curves: Mapping[int, tuple[str, Sequence[tuple[float, float]]]], unit: str) -> str:
-    """An ``svg`` element with the curves over steps or seconds, on a logarithmic scale.
-
-    Args:
-        curves: label and points of each, by number; with :func:`plottable` points. ``data-curve`` has the number.
-        unit: ``seconds`` or ``steps``, of the horizontal axis.
-    """
-    from matplotlib import rcParams
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator
-
-    with plain_matplotlib():
-        rcParams.update({"svg.fonttype": "none", "font.size": 12})
-        figure = Figure(figsize=(10, 4.7), layout="constrained", facecolor="none")
-        axes = figure.add_subplot(facecolor="none", xlabel=unit, yscale="log")
-        for number, (_, points) in curves.items():
-            axes.plot(*zip(*points, strict=True), clip_on=False, gid=f"curve-{number}")
-        axes.set_xlim(0, None)
-        low, high = axes.get_ylim()
-        axes.yaxis.set_major_locator(LogLocator(subs=(1,) if high > 1000 * low else (1, 2, 5), numticks=9))
-        if high < 5 * low:
-            axes.yaxis.set_major_locator(AutoLocator())
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: digits(value, 7)))
-        axes.tick_params(which="both", length=0)
-        axes.minorticks_off()
-        axes.grid(axis="y", gid="grid", clip_on=False)
-        for name, spine in axes.spines.items():
-            spine.set(visible=name in ("left", "bottom"), gid="axis")
-        file = io.StringIO()
-        figure.savefig(file, format="svg")
-    return _for_page(file.getvalue(), {f"curve-{number}": (number, label) for number, (label, _) in curves.items()})
-
-
-def _for_page(svg: str, curves: Mapping[str, tuple[int, str]]) -> str:
-    """The drawing as an element of a page that forbids styles in attributes: with classes, and as small as can be."""
-    root = ElementTree.fromstring(svg)
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": f"Loss of {len(curves)} runs"}
-    for element in list(root.iter()):
-        element.tag = element.tag.removeprefix(SVG)
-        element.text, element.tail = (element.text or "").strip(), None
-        for child in list(element):
-            if child.tag in (f"{SVG}metadata", f"{SVG}defs"):
-                element.remove(child)
-        anchor = re.search(r"text-anchor: (\w+)", element.attrib.pop("style", ""))
-        if anchor:
-            element.attrib["text-anchor"] = anchor.group(1)
-        if "d" in element.attrib:  # a point alone is a line of no length, with round ends a dot
-            d = re.sub(r"\.(\d)\d*", r".\1", " ".join(element.attrib["d"].split()))
-            element.attrib["d"] = re.sub(r"(M [\d.]+ [\d.]+)(?= M|$)", r"\1 h0", d)
-        name = element.attrib.pop("id", "")
-        if name in curves:
-            number, label = curves[name]
-            element.attrib |= {"class": "curve", "data-curve": str(number)} | stroke(number)
-            ElementTree.SubElement(element, "title").text = label
-        elif name in ("grid", "axis"):
-            element.attrib["class"] = name
-    return ElementTree.tostring(root, encoding="unicode")

@@ -45,6 +45,7 @@ class StudyFile:
     difference: Literal["rows", "columns"] | None = None
     seconds: float | None = None
     wrap: int = 6
+    scatter: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def read_study(path: str) -> StudyFile:
         raise UsageError(f"--config {path}: seconds {study.seconds}: give a number above 0")
     if study.wrap < 1:
         raise UsageError(f"--config {path}: wrap {study.wrap}: give 1 or more")
+    if study.scatter is not None and len(study.scatter) != 2:
+        raise UsageError(f"--config {path}: scatter {study.scatter}: give two columns of the table, such as style_distance")
     if not study.show:
         raise UsageError(f"--config {path}: show []: give at least one of start, result, content, style")
     return study

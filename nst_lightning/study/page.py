@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -20,14 +20,16 @@ from PIL import Image
 from nst_lightning.pictures.similarity import difference
 from nst_lightning.pictures.thumbnails import opened, thumbnail
 from nst_lightning.study.cells import Outcome
-from nst_lightning.study.figure import SMALLEST, Panel, Sheet, chart, plottable, stroke
+from nst_lightning.study.figure import SMALLEST, Panel, Sheet
 from nst_lightning.study.plan import Plan
+from nst_lightning.study.plots import Point, chart, plottable, scatter, stroke
 from nst_lightning.training.description import flatten
 from nst_lightning.wording import digits, label_of
 
 # page.html says what they mean
-LOSSES, DISTANCES = ("total", "content", "style", "tv"), ("psnr", "ssim", "style_distance", "content_distance")
-MEASURED = (*LOSSES, *DISTANCES, "steps", "seconds", "seconds_to_worst", "peak_memory_mib")
+LOSSES, LIKENESS = ("total", "content", "style", "tv"), ("psnr", "ssim")
+DISTANCES = ("style_distance", "content_distance", "self_similarity", "edge_agreement", "noise")
+MEASURED = (*LOSSES, *LIKENESS, *DISTANCES, "steps", "seconds", "seconds_to_worst", "peak_memory_mib")
 INPUTS = ("content", "style")
 LONGEST = 1024  # pixels of a picture that can be enlarged
 EDGE = 512  # pixels, the longer side of an input picture in figure and page
@@ -112,6 +114,35 @@ class Results:
                 inputs += [Panel(f"{kind}: {label_of(one)}", thumbnail(one, EDGE)) for one in several]
         return Sheet(grid, rows, columns, study.title, inputs)
 
+    def series(self) -> dict[int, tuple[str, list[Point]]]:
+        """What the scatter plot of a study shows: for each method a curve of points, two measured values.
+
+        A method is a row, or a column where rows differ in their pictures only. Along the other direction there is a point
+        for each setting; cells that differ in their pictures only are one point, their mean.
+        """
+        rows, columns = self.plan.rows, self.plan.columns
+        across = len(columns)
+        turned = not any(_apart(mark.settings) for mark in rows)
+        found: dict[str, dict[str, list[Point]]] = {}
+        for number, outcome in enumerate(self.outcomes):
+            row, column = rows[number // across], columns[number % across]
+            method, along = (column, row) if turned else (row, column)
+            values = [outcome.measured.get(name) for name in self.plan.study.scatter or ()]
+            name = ", ".join(label_of(value) for value in _apart(method.settings).values())
+            points = found.setdefault(name or method.label, {}).setdefault(str(_apart(along.settings)), [])
+            if len(values) == 2 and None not in values:
+                points.append((float(values[0] or 0), float(values[1] or 0)))
+        means = {
+            name: [(_mean([x for x, _ in few]), _mean([y for _, y in few])) for few in points.values() if few]
+            for name, points in found.items()
+        }
+        return {number: (name, points) for number, (name, points) in enumerate(means.items()) if points}
+
+    def scatter(self) -> tuple[str, bytes] | None:
+        """The plot of :meth:`series` for a page and as a PNG, where the study asks for one and something was measured."""
+        series, names = self.series(), self.plan.study.scatter
+        return scatter(series, *(name.replace("_", " ") for name in names)) if names and series else None
+
     def before(self, number: int) -> tuple[str, Image.Image | None]:
         """What to compare a cell with: the name and the picture of what it was made from."""
         picture = thumbnail(self.plan.configs[number]["data"].get("content"), EDGE)
@@ -124,6 +155,15 @@ class Results:
         pictures = made | {kind: thumbnail(data.get(kind), side) for kind in INPUTS}
         panels = [(kind, pictures.get(kind), f"no {kind} image" if kind in INPUTS else outcome.error) for kind in show]
         return [Panel(kind if len(show) > 1 else "", one, None if one else why, kind) for kind, one, why in panels]
+
+
+def _apart(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are none of the two pictures."""
+    return {name: value for name, value in settings.items() if name not in ("data.content", "data.style")}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _difference(first: Sequence[Panel], last: Sequence[Panel]) -> list[Panel]:
@@ -190,6 +230,9 @@ def _section(results: Results, name: str, folder: Path, before: dict[str, str]) 
         legend = [(number, label, stroke(number)) for number, (label, _) in drawn.items()]
     numbers = {key for key in names if not any(isinstance(row[key], str) for row in table)}
     pictures = {"sheet": results.sheet([*show, "result"]), "cells": cells, "charts": charts, "legend": legend}
+    plot = results.scatter()
+    methods = [(label, stroke(number)) for number, (label, _) in results.series().items()] if plot else []
+    pictures |= {"scatter": plot[0] if plot else "", "methods": methods}
     return pictures | {"id": name, "link": link, "table": table, "names": names, "numbers": numbers, "results": results}
 
 

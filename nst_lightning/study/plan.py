@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from nst_lightning.study.results import files_of, key_of
 # what the study itself decides for every cell
 OF_THE_STUDY = ("output", "bits", "quality", "background", "metadata", "ckpt_path", "config", "checkpoint")
 OF_THE_STUDY_IN_TRAINER = ("logger", "callbacks", "enable_progress_bar", "enable_checkpointing")
+FACTOR = re.compile(r"x(\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
 Values = Mapping[str, Sequence[str]]
 
 
@@ -40,17 +43,32 @@ class Plan:
         if seconds is not None and self.study.seconds is not None:
             self.study = replace(self.study, seconds=seconds)
         self.rows, self.columns, self.cells = cells_of(self.study, path)
-        words = [words_of(self.study, cell.settings, flags) for cell in self.cells]
         # the flags alone, so that what is wrong with them is not said of the file
         parser = NSTCommandLine(["fit", *flags], until="parsed")
         helps = {action.dest: str(action.help).split("(type")[0].strip() for action in parser.fit_parser._actions}
         self.meanings = {name: helps.get(name) or "a setting of fit" for cell in self.cells for name in cell.settings}
         try:
+            resolve = cache(lambda *words: parser.resolve(list(words)))
+            words = [self._words(cell.settings, flags, resolve) for cell in self.cells]
             self.configs = [_essence(parser.resolve(cell)) for cell in words]
             _check_one_of(words)
         except UsageError as error:
             raise UsageError(f"--config {path}: {error.message.replace('--config ', 'its config ', 1)}") from error
         self.keys = [key_of(config, self.study.seconds) for config in self.configs]
+
+    def _words(self, settings: dict[str, Any], flags: Sequence[str], resolve: Callable[..., dict[str, Any]]) -> list[str]:
+        """The command line of a cell; ``x0.5`` is half of the number that the cell has without it."""
+        factors = {name: match for name, value in settings.items() if (match := FACTOR.fullmatch(str(value)))}
+        if factors:
+            plain = {name: value for name, value in settings.items() if name not in factors}
+            there = resolve(*words_of(self.study, plain, flags))
+            for name, match in factors.items():
+                value: Any = there
+                for key in name.split("."):
+                    value = value.get(key) if isinstance(value, dict) else None
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    settings = settings | {name: float(f"{value * float(match[1]):.12g}")}
+        return words_of(self.study, settings, flags)
 
     def job(self, number: int, packs: bool) -> Job:
         """The job of a cell; if it ``packs``, with the files that its config names."""

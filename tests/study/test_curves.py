@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nst_lightning.study.figure import chart, plottable, stroke
+from nst_lightning.study.plots import chart, plottable, stroke
 
 
 def drawn(*curves: list[tuple[float, float]], unit: str = "seconds") -> ElementTree.Element:

@@ -28,6 +28,7 @@ from nst_lightning.study.grid import StudyFile, cells_of, read_study
 from nst_lightning.study.options import parse
 from nst_lightning.study.page import Results
 from nst_lightning.study.plan import Plan
+from nst_lightning.study.results import load
 
 STUDIES = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.yaml"))
 
@@ -69,7 +70,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 def test_every_study_of_the_repository_is_understood(monkeypatch):
     """Fails if a study file has a key, a setting or a pattern that is not understood: its command would end at once."""
     monkeypatch.chdir(Path(__file__).parents[2])
-    assert len(STUDIES) == 11
+    assert len(STUDIES) == 12
     for path in STUDIES:
         plan = Plan(str(path), [], Path("logs"), {})
         assert len(plan.cells) >= 2 and plan.study.text, path
@@ -114,6 +115,41 @@ def test_files_that_share_a_name_have_labels_that_differ(workdir, pictures):
     )
     names = [cell.name for cell in alike.cells]
     assert len(set(names)) == 2 and [mark.label for mark in alike.columns] == ["A!", "a?"]
+
+
+def test_a_factor_is_of_what_the_cell_has_without_it(workdir, base, pictures):
+    """If this fails, methods whose weights are of different sizes cannot be compared along their trade-off."""
+    (workdir / "strong.yaml").write_text("model: {style_weight: 30}")
+    columns = {"setting": ["data.content", "model.style_weight"], "values": [[str(pictures[1]), "x0.25"], ["x2", "x4"]]}
+    rows = {"setting": "config", "values": [base, "strong.yaml"]}
+    plan = planned(workdir / "s.yaml", title="t", base=base, rows=rows, columns=columns)
+    found = [(config["model"]["style_weight"], config["data"]["content"]) for config in plan.configs]
+    own = plan.configs[0]["model"]["style_weight"] * 4
+    # a picture may be called so: a factor is of numbers only
+    assert found == [(own / 4, str(pictures[1])), (4 * own, "x2"), (7.5, str(pictures[1])), (120.0, "x2")]
+
+
+def test_distances_are_plotted_against_each_other(workdir, base, pictures):
+    """If this fails, the plot of a study shows other values than its table, or pictures as if they were methods."""
+    columns = {"setting": ["data.content", "model.style_weight"]}
+    columns["values"] = [[str(picture), factor] for picture in pictures for factor in ("x0.5", "x2")]
+    rows = {"setting": "model.init", "values": ["content", "gray"]}
+    names = ["content_distance", "noise"]
+    study = write(workdir / "s.yaml", title="t", base=base, rows=rows, columns=columns, scatter=names)
+    assert run(study, "--output", "out", "--data.size", "48") == 0
+    table = rows_of(workdir / "out/s")
+    plan = Plan(str(study), ["--data.size", "48"], workdir / "out", {})
+    cells = [plan.folder / "cells" / cell.name for cell in plan.cells]
+    results = Results(plan, [load(cell, key) for cell, key in zip(cells, plan.keys, strict=True)])
+    series = results.series()
+    assert [name for name, _ in series.values()] == ["content", "gray"]
+    for row, (_, points) in enumerate(series.values()):
+        for number, point in enumerate(points):
+            pair = [table[4 * row + number], table[4 * row + 2 + number]]
+            assert point == pytest.approx([sum(float(cell[name]) for cell in pair) / 2 for name in names])
+    assert Image.open(workdir / "out/s/scatter.png").width > 500
+    page = (workdir / "out/s/index.html").read_text()
+    assert page.count('class="series"') == 2 and page.count('class="dots"') == 2 and "Content distance and noise" in page
 
 
 def test_names_of_cells_are_short_and_differ(workdir, pictures):
