@@ -4,7 +4,7 @@
 against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/style-transfer-pytorch's schedule and objective.
 ``breakdown``: where the time of a step goes. ``tiles``: time and memory from 256 to 4096 px. ``ranks``: two processes at
 one image. ``cells``: the engines of studies. ``startup``: what a person waits for. ``beside``: two runs at once, and one
-beside a busy core.
+beside a busy core. ``presets``: time and memory of each at 512 px.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rich.table import Table
 
 from nst_lightning.objective.memory import peak_memory
 from nst_lightning.training.precision import choose_precision
-from tests.benchmarks import beside, breakdown, crowson, many, roots, startup, steps, tiled
+from tests.benchmarks import beside, breakdown, crowson, many, presets, roots, startup, steps, tiled
 
-PARTS = ("startup", "steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells", "beside")
+PARTS = ("startup", "steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells", "beside", "presets")
 
 
 def cpu_name() -> str:
@@ -145,6 +145,8 @@ def main() -> None:
         found["ranks"] = many.report_ranks(console)
     if "beside" in args.parts:
         found["beside"] = beside.report(console)
+    if "presets" in args.parts:
+        found["presets"] = presets.report(console, precisions[-1])
     found["peak_bytes"] = peak_memory()
     if "tiles" in args.parts:  # forgets the peak so far
         found["tiles"] = tiled.report(console, precisions[-1], args.tile_steps, args.output.with_name("tiles.png"))
