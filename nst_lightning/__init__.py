@@ -14,12 +14,24 @@ if TYPE_CHECKING:
     from nst_lightning.module import StyleTransfer
     from nst_lightning.network.features import VGGFeatures, VGGSettings
     from nst_lightning.presets import preset
+    from nst_lightning.training.controls import Controls
 
     __version__: str
 
-__all__ = ["ImagePair", "Moment", "StyleLoss", "StyleTransfer", "VGGFeatures", "VGGSettings", "preset", "stylize"]
+__all__ = [
+    "Controls",
+    "ImagePair",
+    "Moment",
+    "StyleLoss",
+    "StyleTransfer",
+    "VGGFeatures",
+    "VGGSettings",
+    "preset",
+    "stylize",
+]
 
 _HOMES = {
+    "Controls": "training.controls",
     "ImagePair": "data",
     "Moment": "api",
     "StyleLoss": "losses.style_loss",

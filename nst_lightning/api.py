@@ -18,6 +18,7 @@ from nst_lightning.module import StyleTransfer
 from nst_lightning.pictures.picture import to_pil
 from nst_lightning.pictures.read import ImageSource
 from nst_lightning.presets import preset as preset_of
+from nst_lightning.training.controls import Controls
 from nst_lightning.training.precision import choose_precision
 from nst_lightning.training.seeds import seeded
 from nst_lightning.training.silence import silence
@@ -76,6 +77,7 @@ def stylize(
     preset: Literal["draft", "standard", "fine"] = "standard",
     seed: int = 0,
     callback: Callable[[Moment], object] | None = None,
+    controls: Controls | None = None,
     trainer: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Image.Image:
@@ -94,6 +96,7 @@ def stylize(
             of torch, NumPy and Python are afterwards what they were.
         callback: called after each step with a :class:`Moment`, which has ``step``, ``steps``, ``losses`` and ``picture``.
             The run ends, and the picture so far is returned, where it returns False.
+        controls: dials that may be turned while it paints, from another thread or the callback.
         trainer: arguments for the Trainer, such as ``{"accelerator": "cpu", "precision": "32-true"}``. The precision is
             the fastest that the hardware computes natively, unless given.
         settings: arguments of :class:`~nst_lightning.StyleTransfer` and :class:`~nst_lightning.ImagePair`, such as
@@ -129,6 +132,7 @@ def stylize(
         arguments["callbacks"] = [*(given if isinstance(given, list | tuple) else [given]), _Call(callback)]
     with silence(), seeded(seed):
         module = StyleTransfer(**{**chosen["model"], **settings})
+        module.controls = controls
         pair = ImagePair(cast(Any, content), cast(Any, style), size, **of_pair)
         L.Trainer(**arguments).fit(module, datamodule=pair)
     # a PIL image: what Python programs pass pictures around in, and notebooks show

@@ -229,6 +229,8 @@ class SaveResult(Callback):
         for path in folder + output:
             options = self.options if path in output else {}
             write_image(result, path, pl_module.pair.alpha, dpi=pl_module.pair.dpi, text=text, **options)
+        if log_dir and pl_module.controls is not None and pl_module.controls.turns:
+            pl_module.controls.write(log_dir / "turns.json")
         height, width = result.shape[-2:]
         return [" and ".join(map(str, output + folder)) or "(not saved)", f"{width} x {height}"]
 

@@ -202,6 +202,22 @@ class ImagePair(L.LightningDataModule):
         self._check_visible()
         self._loaded = True
 
+    def change(self, **settings: Any) -> None:
+        """Prepare the pictures again with another ``style_scale`` or ``color``, after ``setup``.
+
+        Raises:
+            BadArgument: for a value out of range; for pictures from open files, which cannot be read again.
+        """
+        kept = {name: getattr(self, name) for name in ("content", "style", "size", "style_weights", "content_mask")}
+        wanted = {name: settings.get(name, self.settings[name]) for name in ("style_scale", "style_size", "color")}
+        changed = ImagePair(**kept, **wanted, style_mask=self.style_masks or None)
+        if "style_scale" in settings and changed.style_size is not None:
+            raise BadArgument("style_scale", settings["style_scale"], "the size of the style is given by style_size")
+        changed.setup("fit")
+        for name in ("_style_scale", "style_scale", "color", "styles", "regions"):
+            setattr(self, name, getattr(changed, name))
+        self.settings |= settings
+
     def _check_visible(self) -> None:
         """Every region of the image needs a style image that shows something of it."""
         for number, name in enumerate(self._region_names) if self.styles else ():

@@ -32,6 +32,7 @@ from nst_lightning.training.progress import Progress
 from nst_lightning.training.resume import check_shapes
 from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
 from nst_lightning.training.settings import plain, settings_of
+from nst_lightning.training.steering import Steering
 from nst_lightning.training.targets import Targets
 from nst_lightning.training.tile_sizes import check_losses, check_tile
 from nst_lightning.training.wanted import Wanted
@@ -254,6 +255,7 @@ class StyleTransfer(Measuring):
         stage = next((stage for stage in fitting if self.global_step <= stage.last), fitting[-1])
         self._begin(stage, self.resuming.matches)
         self.scalars.begin(self.trainer)
+        self._steering = Steering(self, lambda: self._begin(stage_at(self.stages, self.global_step, self._shape())))
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
@@ -263,6 +265,8 @@ class StyleTransfer(Measuring):
             if stage.shape != self.stage.shape:
                 self._resize(stage.shape)
             self._begin(stage)
+        if self.controls is not None and (turns := self.controls.due(self.global_step)):
+            self._steering.act(turns)
         with self.trainer.precision_plugin.forward_context():
             self.targets.refresh(self.image, self.global_step)
 

@@ -29,6 +29,7 @@ from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import TilesStrategy
 from nst_lightning.presets import preset
 from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, Saved, find_checkpoint
+from nst_lightning.training.controls import Controls
 from nst_lightning.training.precision import check_precision, choose_precision
 from nst_lightning.training.progress import Progress
 
@@ -157,6 +158,12 @@ class NSTCommandLine(LightningCLI):
             default=True,
             help="Whether PNG files say by which version, settings and seed they were made; files by their bare names.",
         )
+        parser.add_argument(
+            "--turns",
+            type=str | None,
+            default=None,
+            help="The turns.json of a run that was steered, in its folder: its dials are turned again at the same steps.",
+        )
         parser.add_lightning_class_args(RunLog, "log")
         parser.add_lightning_class_args(NewestCheckpoint, "checkpoint")
         parser.set_defaults(CHECKPOINT_DEFAULTS)
@@ -196,6 +203,8 @@ class NSTCommandLine(LightningCLI):
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         precision = str(config.trainer.precision or self.trainer.precision)
         self.model.check(self.datamodule, precision, self.trainer.callbacks)  # type: ignore[attr-defined]
+        if config.turns is not None:
+            self.model.controls = Controls.read(config.turns)
         if self._resumes is not None:
             _, _, run, shape = self._resumes
             self.model.check_checkpoint(config.ckpt_path, run, shape, self.datamodule, config.trainer.max_steps)

@@ -38,6 +38,7 @@ TOP = (
     "quality",
     "background",
     "metadata",
+    "turns",
     "seed_everything",
     "ckpt_path",
     "help",

@@ -18,7 +18,7 @@ from nst_lightning.study.grid import cells_of, read_study, with_values, words_of
 from nst_lightning.study.results import files_of, key_of
 
 # what the study itself decides for every cell
-OF_THE_STUDY = ("output", "bits", "quality", "background", "metadata", "ckpt_path", "config", "checkpoint")
+OF_THE_STUDY = ("output", "bits", "quality", "background", "metadata", "turns", "ckpt_path", "config", "checkpoint")
 OF_THE_STUDY_IN_TRAINER = ("logger", "callbacks", "enable_progress_bar", "enable_checkpointing")
 FACTOR = re.compile(r"x(\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
 Values = Mapping[str, Sequence[str]]

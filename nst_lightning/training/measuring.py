@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
+from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.pictures.similarity import similarity
+from nst_lightning.training.controls import Controls
 from nst_lightning.training.result import Result
 from nst_lightning.training.resume import Resuming
 from nst_lightning.training.scalars import Scalars
@@ -32,11 +34,14 @@ class Measuring(L.LightningModule):
         targets: what the image is compared with.
         resuming: what a checkpoint holds.
         scalars: what a logger gets.
+        objective: the terms of a step.
+        controls: the dials that somebody may turn while the module is fitted, or None.
     """
 
     image: nn.Parameter
     stages: list[Stage]
     targets: Targets
+    objective: TiledObjective
 
     def __init__(self, average_decay: float) -> None:
         super().__init__()
@@ -45,6 +50,7 @@ class Measuring(L.LightningModule):
         self.progress = Result(average_decay)
         self.scalars = Scalars()
         self.resuming = Resuming(self.progress)
+        self.controls: Controls | None = None
         self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
 
     @property
@@ -101,6 +107,10 @@ class Measuring(L.LightningModule):
                 measured = self.targets.measure(picture, stage, self.global_step, self.resuming.matches)
             self._measured = key, self.similarity() | measured
         return self._measured[1]
+
+    def forget_measured(self) -> None:
+        """The objective is another: what was measured by it no longer holds."""
+        self._measured = (None, {})
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Measure the result, on the Trainer's validation clock; in a run at the scale of the step."""
