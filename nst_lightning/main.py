@@ -1,4 +1,4 @@
-"""The commands: ``fit`` makes one picture, ``study`` a grid of them, ``compare`` asks people which they prefer.
+"""The commands: ``fit`` makes one picture, ``study`` a grid, ``compare`` asks which people prefer, ``ui`` is a page.
 
 What needs no torch is answered before it is loaded: help, version, flags and files that there are not.
 """
@@ -20,6 +20,7 @@ from nst_lightning.cli.words import expand
 from nst_lightning.compare import options as comparing
 from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError, nearest
 from nst_lightning.study.options import help_of, parse
+from nst_lightning.ui import options as painting
 
 SAMPLES = Path(__file__).parent / "pictures" / "samples"
 Command = Callable[[Sequence[str]], int]
@@ -79,13 +80,26 @@ def compare(words: Sequence[str]) -> int:
     return command(words)
 
 
+def ui(words: Sequence[str]) -> int:
+    """A page to paint on."""
+    if text := painting.help_of(words):
+        print(text)
+        return 0
+    painting.parse(words)
+    painting.check_installed()
+    with loading():
+        from nst_lightning.ui.command import ui as command
+
+    return command(words)
+
+
 def demo(words: Sequence[str]) -> int:
     """A picture of two that come along, in the current folder; ``words`` are flags of ``fit``."""
     pictures = [str(SAMPLES / name) for name in ("photo.jpg", "painting.jpg")]
     return fit([*pictures, "--data.size=384", "--output=nst_demo.png", *words])
 
 
-COMMANDS: dict[str, Command] = {"fit": fit, "study": study, "compare": compare, "demo": demo}
+COMMANDS: dict[str, Command] = {"fit": fit, "study": study, "compare": compare, "ui": ui, "demo": demo}
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,0 +1,115 @@
+"""How long a picture will take on this machine, and how much memory."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nst_lightning.errors import BadArgument
+from nst_lightning.network.features import VGGFeatures
+from nst_lightning.network.layers import find_layer
+from nst_lightning.pictures.atomic import write_file
+from nst_lightning.presets import preset
+from nst_lightning.training.precision import choose_precision
+from nst_lightning.training.scales import Scale, schedule
+from nst_lightning.ui.wishes import TILED, Wishes
+
+PROBE = 192  # pixels of the square on which a step of the network is timed
+# What a run costs in such steps, fitted to runs of all presets from 64 to 1024 px (make bench has the presets).
+STEP, PIXEL, LAYERS, MATCH, START = 0.7, 1.1, 0.35, 8.0, 12.0
+TILES = 1.9  # times a step in tiles: one more pass forward, and overlaps
+SLOW = 0.5  # of what a finished run teaches
+BASE, BYTES, TILED_BYTES = 0.95, 5.0e-6, 0.55e-6  # GiB: of the process, of a pixel, of a pixel in tiles
+
+
+class Estimate:
+    """Seconds and GiB of wishes; learns from every run.
+
+    Args:
+        path: a JSON file in which it keeps what it has learned.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._factors = {str(k): float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            self._factors = {}
+        self.unit: float | None = None
+
+    def measure(self) -> None:
+        """Time a step of the network on this machine; a second on two cores."""
+        layer = find_layer("relu4_1", "vgg16")
+        features = VGGFeatures([layer])
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        features.to(device)
+        image = torch.rand(1, 3, PROBE, PROBE, device=device, requires_grad=True)
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            with torch.autocast(device, torch.bfloat16, enabled=choose_precision(None)[0].startswith("bf16")):
+                output = features(image)[layer]
+            output.float().sum().backward()
+            times.append(time.perf_counter() - start)
+        self.unit = sorted(times)[1]
+
+    def shares(self, wishes: Wishes, shape: tuple[int, int]) -> list[float]:
+        """What a run has cost after each of its steps, in steps of the network on the probe."""
+        model: dict[str, Any] = preset(wishes.preset)["model"] | wishes.model
+        scales = [Scale(**scale) for scale in model["scales"]]
+        steps = wishes.steps or preset(wishes.preset)["trainer"]["max_steps"]
+        layers = len(model["style_layers"]) / 5
+        done, found = START, []
+        for stage in schedule(scales, max(shape), shape, steps):
+            pixels = stage.shape[0] * stage.shape[1] / PROBE**2
+            alone = stage.factors.get("nearest_neighbor_layers", 1.0) > 0
+            step = STEP + pixels * (PIXEL + 0.25 * (layers - 1) + (LAYERS * layers if alone else 0))
+            if stage.factors.get("nearest_neighbor", 1.0) > 0:
+                done += MATCH * pixels * layers
+            for _ in range(stage.last - stage.first):
+                done += step * (TILES if wishes.size >= TILED else 1)
+                found.append(done)
+        return found
+
+    def of(self, wishes: Wishes, shape: tuple[int, int]) -> tuple[float, float]:
+        """Seconds and GiB.
+
+        Args:
+            wishes: what is wanted.
+            shape: ``(height, width)`` of the result.
+        """
+        if self.unit is None:
+            self.measure()
+        assert self.unit is not None
+        pixels = shape[0] * shape[1]
+        per_pixel = TILED_BYTES if wishes.size >= TILED else BYTES
+        seconds = self.unit * self.shares(wishes, shape)[-1] * self._factors.get(wishes.preset, 1.0)
+        return seconds, BASE + pixels * per_pixel + (0.9 if wishes.size >= TILED else 0.0)
+
+    def learn(self, wishes: Wishes, shape: tuple[int, int], seconds: float) -> None:
+        """Take in how long a whole run took."""
+        if self.unit is None:
+            return
+        with self._lock:
+            ratio = seconds / (self.unit * self.shares(wishes, shape)[-1])
+            before = self._factors.get(wishes.preset, ratio)
+            self._factors[wishes.preset] = before ** (1 - SLOW) * ratio**SLOW
+            write_file(self.path, json.dumps(self._factors).encode())
+
+
+def said(seconds: float, gib: float) -> str:
+    """For the page.
+
+    >>> said(75.2, 1.83), said(3.2, 0.9)
+    ('about 75 seconds and 1.8 GB', 'about 3 seconds and 0.9 GB')
+    """
+    if not seconds >= 0:
+        raise BadArgument("seconds", seconds, "a time")
+    unit = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    return f"about {unit} and {gib:.1f} GB"
