@@ -4,11 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-browser test-processors bench bench-gpu sheet report report-quick recipes slow soak clean
+.PHONY: demo ui test test-browser test-processors bench bench-gpu sheet report report-quick recipes slow soak clean
 
 # The picture of the README: a photograph of Chenonceau after The Starry Night.
 demo: $(INSTALLED)
 	$(BIN)/python -m nst_lightning fit --config configs/transfer.yaml --output logs/demo.png
+
+# The page to paint on, in a browser: sets up what it needs and starts it.
+ui: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ui]'
+	$(BIN)/python -m nst_lightning ui
 
 # Style, types, the order of imports, and tests.
 # Threads that wait sleep soon, as the commands have them (nst_lightning/threads.py): pytest loads torch itself.
@@ -21,7 +26,7 @@ test: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist worksteal
 
-# The page of a study in Chromium, which is installed where that can be done; screenshots in logs/browser/.
+# The pages of studies, of nst compare and of nst ui in Chromium, which is installed where that can be done; screenshots in logs/browser/.
 test-browser: $(INSTALLED)
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 		{ test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y chromium; } || \

@@ -6,6 +6,7 @@ PROGRAM = """\
 usage: nst PHOTO PAINTING [-o FILE] [flags]     one picture; the same as nst fit
        nst study NAME [flags]                   a grid of pictures
        nst compare A/ B/                        ask people which they prefer
+       nst ui                                   a page to paint on, in the browser
        nst demo                                 see it work, in about a minute
 
 Neural style transfer: paints a photo in the look of a painting.
@@ -17,6 +18,7 @@ Neural style transfer: paints a photo in the look of a painting.
 more:  nst fit --help        what to give to get what
        nst study --help      grids of runs: which settings, on which machines
        nst compare --help    blind comparisons: page, keys, scores
+       nst ui --help         where the page is, for whom, and where pictures go
        nst fit --help_all    every flag there is
        nst --version
 """

@@ -95,7 +95,8 @@ class Wishes:
 
     def command(self, more: Mapping[str, str] = {}, output: str = "painted.png") -> list[str]:
         """The words that make the picture again; ``more`` flags, such as masks and turns, at the end."""
-        words = ["nst", "fit", self.photo, *self.paintings, "--preset", self.preset, "--size", str(self.size)]
+        words = ["nst", "fit", "--content", self.photo, "--style", *self.paintings]
+        words += ["--preset", self.preset, "--size", str(self.size)]
         words += ["--style_weight", f"{self.style_weight:g}", "--style_scale", f"{self.stroke:g}", "--color", self.color]
         words += ["--seed", str(self.seed)]
         if self.size >= TILED:
@@ -132,9 +133,11 @@ def weight_of(name: str, balance: float) -> float:
 def variants(wishes: Wishes) -> dict[str, Wishes]:
     """Four small drafts to choose from, by what is different about them."""
     small = replace(wishes, preset="draft", size=min(wishes.size, 256), init=None)
+    more, larger = wishes.balance + 1.5 <= BALANCE, wishes.stroke * 1.5 <= STROKES[1]  # or the other way, at a dial's end
+    other = "luminance" if wishes.color == "style" else "style"
     return {
-        "more painting": replace(small, balance=min(BALANCE, wishes.balance + 1.5)),
-        "larger strokes": replace(small, stroke=min(STROKES[1], wishes.stroke * 1.5)),
-        "another start": replace(small, seed=(wishes.seed + 1) % 2**32, balance=max(-BALANCE, wishes.balance - 1)),
-        "the photograph's colours": replace(small, color="luminance"),
+        "more painting" if more else "more photograph": replace(small, balance=wishes.balance + (1.5 if more else -1.5)),
+        "larger strokes" if larger else "smaller strokes": replace(small, stroke=wishes.stroke * (1.5 if larger else 0.5)),
+        "another start": replace(small, seed=(wishes.seed + 1) % 2**32),
+        "the photograph's colours" if other == "luminance" else "the painting's colours": replace(small, color=other),
     }
