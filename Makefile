@@ -67,7 +67,7 @@ recipes: $(INSTALLED)
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow and not soak"
 
-# A run killed twenty times at random moments, and resumed each time.
+# A run killed twenty times and resumed each time; fifty pictures of the page begun and stopped at random.
 soak: $(INSTALLED)
 	$(BIN)/python -m pytest -m soak
 

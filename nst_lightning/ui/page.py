@@ -19,6 +19,9 @@ HEAD = '<meta name="robots" content="noindex">'
 CSS = """
 footer { display: none !important; }
 .gradio-container { max-width: 1180px !important; margin: auto; }
+#history .grid-container, #variants .grid-container, #painting .grid-container {
+  grid-template-columns: repeat(auto-fill, minmax(110px, 1fr)) !important; /* as many as a phone has room for */
+}
 #status p { font-size: 1.05rem; min-height: 1.6em; }
 #command textarea, #config textarea { font-family: monospace; font-size: .8rem; }
 """
@@ -27,6 +30,15 @@ footer { display: none !important; }
 def theme() -> gr.themes.Base:
     """Fonts of the machine: others would be fetched from another host."""
     return gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+
+
+class Photo(gr.Image):
+    """A picture that is handed on as the file that was dropped: the program's own reader knows more kinds of them."""
+
+    is_template = True  # for the browser it is an image
+
+    def preprocess(self, payload: Any) -> str | None:
+        return None if payload is None else payload.path
 
 
 def examples() -> tuple[list[str], list[str]]:
@@ -48,7 +60,7 @@ def make_page(easel: Easel) -> gr.Blocks:
         states = gr.State([])
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                photo = gr.Image(
+                photo = Photo(
                     type="filepath",
                     image_mode=None,
                     sources=["upload", "clipboard"],
@@ -115,7 +127,7 @@ def make_page(easel: Easel) -> gr.Blocks:
                 sources=[],
                 brush=gr.Brush(default_size=40, colors=["#ff0000"], color_mode="fixed"),
                 transforms=(),
-                layers=False,
+                layers=True,
                 label="Paint over a part",
                 elem_id="brush",
             )

@@ -21,14 +21,14 @@ LOADED = "(images) => images.every((image) => image.complete && image.naturalWid
 @pytest.fixture(scope="module")
 def judging(folder) -> Path:
     """Two methods over two pairs, as a page: one blurs the photograph, the other inverts it."""
-    for method, change in (("soft", ImageFilter.GaussianBlur(3)), ("inverse", None)):
+    for method, change in (("blurred", ImageFilter.GaussianBlur(3)), ("inverse", None)):
         (folder / method).mkdir()
         for name in NAMES:
             photo = Image.open(IMAGES / "content" / f"{name.split('_')[0]}.jpg").convert("RGB")
             photo.thumbnail((320, 320))
             made = photo.filter(change) if change else ImageOps.invert(photo)
             made.save(folder / method / f"{name}.png")
-    words = ["soft", "inverse", "--content", "images/content", "--style", "images/style", "--output", "cmp"]
+    words = ["blurred", "inverse", "--content", "images/content", "--style", "images/style", "--output", "cmp"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["compare", *words]) == 0
@@ -69,13 +69,13 @@ def test_judge_by_keyboard(visit_judge, judging, keep, capsys, monkeypatch):
     assert len(pairs) == 2 and len(questions) == 3
     key = json.loads((judging / "key.json").read_text())
     text = json.dumps(key)
-    assert "soft" in text and "soft" not in page.content(), "the page gives away what made which picture"
+    assert "blurred" in text and "blurred" not in page.content(), "the page gives away what made which picture"
     for number in range(len(pairs) * len(questions)):
         assert f"question {number % 3 + 1} of 3" in page.locator("#place").inner_text()
         left = Image.open(judging / "judge" / f"{pairs[number // 3]['left']}.png").convert("RGB")
         photo = Image.open(judging / "judge" / f"{pairs[number // 3]['photograph']}.png").convert("RGB").resize(left.size)
         likeness = max(ImageStat.Stat(ImageChops.difference(left, photo)).mean)
-        page.keyboard.press("ArrowLeft" if likeness < 30 else "ArrowRight")  # the soft one, wherever it is
+        page.keyboard.press("ArrowLeft" if likeness < 30 else "ArrowRight")  # the blurred one, wherever it is
     assert page.locator("#done").is_visible() and not page.locator("#asking").is_visible()
     keep(page, "done")
     with page.expect_download() as download:
@@ -88,9 +88,9 @@ def test_judge_by_keyboard(visit_judge, judging, keep, capsys, monkeypatch):
     capsys.readouterr()
     assert main(["compare", "--tally", str(answers), "--key", "cmp/key.json", "--output", "tally.csv"]) == 0
     said = capsys.readouterr().out
-    assert "soft" in said and "inverse" in said
+    assert "blurred" in said and "inverse" in said
     tally = list(csv.DictReader((judging.parent / "tally.csv").open()))
-    best = [row for row in tally if "soft" in row.values()]
+    best = [row for row in tally if "blurred" in row.values()]
     assert best, tally
 
 
