@@ -65,12 +65,11 @@ def test_stop_within_seconds_and_continue(served):
     job = begin(client, PHOTO, OTHER)
     while not any("Painting: step" in line for line in words(job)):
         time.sleep(0.1)
-    name = job.outputs()[-1][3]
     start = time.monotonic()
-    client.predict(name, api_name="/stop")
+    client.predict(api_name="/stop")
     job.result(timeout=30)
     assert "stopped at step" in words(job)[-1] and time.monotonic() - start < 15
-    again = client.submit(name, api_name="/continue")
+    again = client.submit(api_name="/continue")
     again.result(timeout=180)
     assert words(again)[-1].startswith("Done")
 
@@ -80,9 +79,9 @@ def test_stop_within_seconds_and_continue(served):
     [
         (0, "best", "draft"),
         (1, "99999999", "99999999"),
-        (2, 1e9, "balance"),
-        (4, "nst_lightning.main.main", "color"),
-        (5, -4, "seed"),
+        (2, 1e9, "maximum value 3"),
+        (4, "nst_lightning.main.main", "not in the list"),
+        (5, -4, "minimum value 0"),
     ],
 )
 def test_what_no_dial_gives_is_refused(served, place, value, said):
