@@ -17,9 +17,11 @@ import nst_lightning
 from nst_lightning.errors import BadArgument, LostProcess
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import world
-from nst_lightning.pictures.picture import fit_size, resize
+from nst_lightning.pictures.films import check_film, fps_of, write_film
+from nst_lightning.pictures.picture import ImageError, fit_size, resize, to_pil
 from nst_lightning.pictures.write import write_image
 from nst_lightning.training.description import describe, without_folders
+from nst_lightning.training.timelapse import Timelapse
 
 PREVIEW = 512  # pixels; TensorBoard's add_image takes 99 ms at 512 px and 408 ms at 1024 px
 
@@ -31,16 +33,35 @@ class RunLog(Callback):
         every_n_steps: steps between two entries, 1 or more. The first and the last step are always written.
         save_every_n_steps: steps between two picture files in the run's folder, `steps/00050.png` and so on, each of the
             size of the result; none if not given.
+        timelapse: file of a film of the forming image, .mp4, .webm, .gif or .webp: evenly in what is seen to change, at one
+            size.
+        timelapse_seconds: how long it is, above 0.
     """
 
-    def __init__(self, every_n_steps: int = 25, save_every_n_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        every_n_steps: int = 25,
+        save_every_n_steps: int | None = None,
+        timelapse: str | None = None,
+        timelapse_seconds: float = 6.0,
+    ) -> None:
         if every_n_steps < 1:
             raise BadArgument("every_n_steps", every_n_steps, "the number of steps between two entries is 1 or more")
         if save_every_n_steps is not None and save_every_n_steps < 1:
             expected = "the number of steps between two picture files is 1 or more"
             raise BadArgument("save_every_n_steps", save_every_n_steps, expected)
+        if not 0 < timelapse_seconds <= 600:
+            raise BadArgument("timelapse_seconds", timelapse_seconds, "a number above 0, 600 at most")
+        self.timelapse = timelapse
+        self.timelapse_seconds = timelapse_seconds
+        if timelapse is not None:
+            try:
+                check_film(timelapse)
+            except ImageError as error:
+                raise BadArgument("timelapse", timelapse, str(error)) from error
         self.every_n_steps = every_n_steps
         self.save_every_n_steps = save_every_n_steps
+        self._film: Timelapse | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, StyleTransfer)
@@ -56,6 +77,9 @@ class RunLog(Callback):
         assert isinstance(pl_module, StyleTransfer)
         self._described = False
         pair = pl_module.pair
+        if self.timelapse is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._film = Timelapse(max(2, round(self.timelapse_seconds * fps_of(self.timelapse))))
+            self._look(trainer, pl_module)
         if trainer.global_step == 0:
             self._add_image(trainer, "image", pl_module.current, 0)
         # TensorBoard sorts by name: the forming image comes first
@@ -72,6 +96,7 @@ class RunLog(Callback):
         step, folder = trainer.global_step, run_folder(trainer)
         if self.save_every_n_steps and step % self.save_every_n_steps == 0 and folder and trainer.is_global_zero:
             write_image(pl_module.result, folder / "steps" / f"{step:05}.png", pl_module.pair.alpha)
+        self._look(trainer, pl_module)
         if not trainer.loggers or not pl_module.scalars.due(trainer):
             return
         if not self._described:
@@ -84,12 +109,28 @@ class RunLog(Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, StyleTransfer)
+        self._write_film(trainer, pl_module)
         pl_module.scalars.write(trainer, {f"val/{name}": value for name, value in pl_module.evaluate().items()})
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         assert isinstance(pl_module, StyleTransfer)
+        if pl_module.image is not None:
+            self._write_film(trainer, pl_module)
         if measured := measure(pl_module):
             pl_module.scalars.write(trainer, {f"val/{name}": value for name, value in measured.items()})
+
+    def _look(self, trainer: L.Trainer, pl_module: StyleTransfer, last: bool = False) -> None:
+        """Show the image to the film, if there is one."""
+        if self._film is not None and trainer.is_global_zero:
+            alpha = pl_module.pair.alpha
+            self._film.see(pl_module.current, lambda: to_pil(pl_module.result, alpha), last)
+
+    def _write_film(self, trainer: L.Trainer, pl_module: StyleTransfer) -> None:
+        if self._film is None or self.timelapse is None or not trainer.is_global_zero:
+            return
+        self._look(trainer, pl_module, last=True)
+        write_film(self._film.film(), self.timelapse, fps_of(self.timelapse))
+        self._film = None
 
     def _add_image(self, trainer: L.Trainer, name: str, image: Tensor, step: int) -> None:
         size = fit_size(image.shape[-2], image.shape[-1], min(PREVIEW, max(image.shape[-2:])))
