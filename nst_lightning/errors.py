@@ -64,7 +64,7 @@ def reason(error: BaseException) -> str:
     ('KeyError', 'no such thing')
     """
     lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
-    first = lines[0].strip().rstrip(".") if lines else ""
+    first = " ".join(line.strip() for line in lines[: 2 if lines and lines[0].endswith(":") else 1]).rstrip(".")
     return first if len(first.split()) > 1 else type(error).__name__
 
 

@@ -52,7 +52,12 @@ def test_the_compiled_objective_is_the_same(objective, monkeypatch, capsys):
     timed(monkeypatch, 1.0, 99.0, 0.5)
     compiled, pixels = Compilation(True, objective), image()
     compiled.choose(pixels, 1000)
-    assert "compile: 32 x 24: 0.500 s a step instead of 1.000 s, compiled in" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT" and "compile: not possible here" in said:
+        # torch's compiler fails on processors without AVX2; then the run goes on without it
+        torch.testing.assert_close(compiled(pixels, 0)["total"], objective(pixels, 0)["total"], rtol=0, atol=0)
+        return
+    assert "compile: 32 x 24: 0.500 s a step instead of 1.000 s, compiled in" in said
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert graphs >= 1
     for step in range(3):

@@ -54,7 +54,7 @@ def test_a_steered_run_is_repeated_from_its_turns(pictures, tmp_path, dials):
     assert [turn.step for turn in controls.turns] == [3, 7]
     controls.write(tmp_path / "turns.json")
     assert np.array_equal(steered, paint(pictures, Controls.read(tmp_path / "turns.json")))
-    assert np.abs(steered - paint(pictures)).max() > 8
+    assert np.abs(steered - paint(pictures)).max() > 3  # of 255
 
 
 def test_a_weight_acts_as_if_the_rest_of_the_run_had_it(pictures):
