@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from tests.browser.test_ui_page import PAINTING, PHOTO, ROOT, Server, wait_for
 
@@ -17,6 +16,8 @@ SHARE = 0.93  # of the steps: the last sizes take most of the time
 
 
 def main() -> None:
+    from playwright.sync_api import sync_playwright
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = Server(Path(folder) / "pictures")
         server.start()
