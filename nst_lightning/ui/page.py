@@ -32,13 +32,9 @@ def theme() -> gr.themes.Base:
     return gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 
-class Photo(gr.Image):
-    """A picture that is handed on as the file that was dropped: the program's own reader knows more kinds of them."""
-
-    is_template = True  # for the browser it is an image
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
+def as_dropped(payload: Any) -> str | None:
+    """A picture handed on as the file that was dropped: the program's own reader knows more kinds than the library's."""
+    return None if payload is None else str(payload.path)
 
 
 def examples() -> tuple[list[str], list[str]]:
@@ -60,7 +56,7 @@ def make_page(easel: Easel) -> gr.Blocks:
         states = gr.State([])
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                photo = Photo(
+                photo = gr.Image(
                     type="filepath",
                     image_mode=None,
                     sources=["upload", "clipboard"],
@@ -68,6 +64,8 @@ def make_page(easel: Easel) -> gr.Blocks:
                     height=220,
                     elem_id="photo",
                 )
+                dropped: Any = photo
+                dropped.preprocess = as_dropped
                 painting = gr.Gallery(
                     type="filepath",
                     interactive=True,
