@@ -40,17 +40,18 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
         flow: ``(1, 2, H, W)``, see :func:`flow_between`.
 
     Returns:
-        ``(1, C, H, W)``: at each pixel the picture's value where the flow leads, bicubic; beyond the border that of the
+        ``(1, C, H, W)``: at each pixel the picture's value where the flow leads, bicubic and in ``[0, 1]`` for three channels; beyond the border that of the
         border.
     """
     height, width = int(flow.shape[2]), int(flow.shape[3])
     x = torch.arange(width, device=flow.device) + flow[:, 0]
     y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
-    mode = "bicubic" if picture.shape[1] == 3 else "bilinear"  # bilinear a hundred times over is a blur
-    return functional.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False).clamp(
-        *((0, 1) if picture.shape[1] == 3 else (None, None))
-    )
+    if picture.shape[1] != 3:
+        return functional.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # bilinear a hundred times over is a blur
+    found = functional.grid_sample(picture, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return found.clamp(0, 1)
 
 
 def inside(flow: Tensor) -> Tensor:
