@@ -75,10 +75,11 @@ def _of_animation(path: str) -> Iterator[Frame]:
     time, number = 0.0, 0
     try:
         with Image.open(path) as file:
-            for number, picture in enumerate(ImageSequence.Iterator(file)):
+            for picture in ImageSequence.Iterator(file):
                 pixels = np.asarray(picture.convert("RGB"))
                 yield Frame(_tensor(pixels, 255), time)
                 time += max(float(picture.info.get("duration", 100)), 20.0) / 1000
+                number += 1
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         _fail(path, number, time, error)
 

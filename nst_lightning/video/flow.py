@@ -40,8 +40,8 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
         flow: ``(1, 2, H, W)``, see :func:`flow_between`.
 
     Returns:
-        ``(1, C, H, W)``: at each pixel the picture's value where the flow leads, bicubic and in ``[0, 1]`` for three channels; beyond the border that of the
-        border.
+        ``(1, C, H, W)``: at each pixel the picture's value where the flow leads, beyond the border that of the border; bicubic
+        and in ``[0, 1]`` for three channels, else bilinear.
     """
     height, width = int(flow.shape[2]), int(flow.shape[3])
     x = torch.arange(width, device=flow.device) + flow[:, 0]
@@ -65,8 +65,8 @@ def inside(flow: Tensor) -> Tensor:
 def reliability(backward: Tensor, forward: Tensor) -> Tensor:
     """Where the frame before is to be believed: 0 where a pixel was hidden and at edges of motion, else 1.
 
-    The two inequalities of Sundaram, Brox and Keutzer (2010) as in Ruder et al. (2016), section 4.1: the flow there and back
-    is not closed, ``|w~ + w|² > 0.01 (|w~|² + |w|²) + 0.5``, or it changes, ``|∇u|² + |∇v|² > 0.01 |w|² + 0.002``.
+    The two inequalities of Sundaram, Brox and Keutzer (2010) as in Ruder et al. (2016), section 4.1: the flow there and
+    back is not closed, ``|w~ + w|² > 0.01 (|w~|² + |w|²) + 0.5``, or it changes, ``|∇u|² + |∇v|² > 0.01 |w|² + 0.002``.
 
     Args:
         backward: ``(1, 2, H, W)``, from this frame to the one before.

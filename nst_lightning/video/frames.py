@@ -57,8 +57,8 @@ class Painter:
             before: frames and results before it, the last one last.
 
         Returns:
-            ``(1, 3, H, W)`` in ``[0, 1]``, and what was measured: ``steps``, ``cut`` (1 where a scene begins), and where none
-            does ``warping_error`` and ``floor``, that of the clip itself.
+            ``(1, 3, H, W)`` in ``[0, 1]``, and what was measured: ``steps``, ``cut`` (1 where a scene begins), and where
+            none does ``warping_error`` and ``floor``, that of the clip itself.
         """
         measured: dict[str, float] = {}
         held = begun = None

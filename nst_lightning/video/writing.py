@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def durations(times: Sequence[float]) -> list[int]:
     >>> durations([0.0, 0.04, 0.1])
     [40, 60, 60]
     """
-    shown = [max(20, round(1000 * (after - before))) for before, after in zip(times, times[1:], strict=False)]
+    shown = [max(20, round(1000 * (after - before))) for before, after in pairwise(times)]
     return [*shown, shown[-1] if shown else 1000]
 
 
