@@ -40,8 +40,8 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
         flow: ``(1, 2, H, W)``, see :func:`flow_between`.
 
     Returns:
-        ``(1, C, H, W)``: at each pixel the picture's value where the flow leads, beyond the border that of the border; bicubic
-        and in ``[0, 1]`` for three channels, else bilinear.
+        ``(1, C, H, W)``: at each pixel the picture's value where the flow leads, beyond the border that of the border;
+        bicubic and in ``[0, 1]`` for three channels, else bilinear.
     """
     height, width = int(flow.shape[2]), int(flow.shape[3])
     x = torch.arange(width, device=flow.device) + flow[:, 0]
