@@ -47,7 +47,6 @@ def video(words: Sequence[str]) -> int:
         raise UsageError(str(error)) from error
     if first is None:
         raise UsageError(f"{options.clip}: has no frame from {options.start:g} s on, or before --end")
-    clip.close()
     folder = Path(f"{options.output}.frames")
     folder.mkdir(parents=True, exist_ok=True)
     photo = folder / "first.png"
@@ -78,7 +77,7 @@ def _painter(line: NSTCommandLine, settings: dict[str, Any], options: Any) -> Pa
     data = {name: value for name, value in settings["data"].items() if name != "content"}
     data["size"] = line.datamodule.size
     seed = int(settings.get("seed_everything") or 0)
-    painter = Painter(line.model, data, trainer, seed, options.temporal_weight, options.flow, options.steps)  # type: ignore[arg-type]
+    painter = Painter(line.model, data, trainer, seed, options.temporal_weight, options.flow, options.steps)
     painter.trainer_steps = asked["max_steps"]
     return painter
 
@@ -160,6 +159,7 @@ def _final(options: Any, rows: list[dict[str, Any]], pictures: list[Path], secon
     if following:
         error, floor = (fmean(row[name] for row in following) for name in ("warping_error", "floor"))
         parts.append(f"warping error {error:.5f} (clip {floor:.5f})")
-    if None not in of_style:
-        parts.append("style distance {:.3f} to {:.3f}".format(*of_style))
+    shown = [f"{distance:.3f}" for distance in of_style if distance is not None]
+    if len(shown) == 2:
+        parts.append(f"style distance {' to '.join(shown)}")
     return " · ".join(parts)

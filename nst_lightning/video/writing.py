@@ -93,9 +93,9 @@ def _encode(name: str, ending: str, pictures: Sequence[Path], times: Sequence[fl
     rate = Fraction(1000 * max(1, len(times) - 1), max(1, round(1000 * (times[-1] - times[0])))).limit_denominator(1001)
     with av.open(name, "w") as film:
         stream: Any = film.add_stream(CODECS[ending], rate=rate if len(times) > 1 else Fraction(25))
-        with Image.open(pictures[0]) as picture:
+        with Image.open(pictures[0]) as shown:
             # both codecs halve the colours' sides: an odd row or column is doubled
-            stream.width, stream.height = (side + side % 2 for side in picture.size)
+            stream.width, stream.height = (side + side % 2 for side in shown.size)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)
         stream.options = {"crf": "17" if ending == ".mp4" else "24", "b": "0"} if ending == ".webm" else {"crf": "17"}
