@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,7 +21,7 @@ def flow_between(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         ``(1, 2, H, W)``: how far to the right and down, in pixels.
     """
-    import cv2  # of the extra [video]
+    cv2: Any = import_module("cv2")  # of the extra [video]; its types lack the flow
 
     height, width = int(first.shape[2]), int(first.shape[3])
     grays = []
