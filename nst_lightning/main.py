@@ -21,6 +21,7 @@ from nst_lightning.compare import options as comparing
 from nst_lightning.errors import LostProcess, NonFiniteLoss, UsageError, nearest
 from nst_lightning.study.options import help_of, parse
 from nst_lightning.ui import options as painting
+from nst_lightning.video import options as filming
 
 SAMPLES = Path(__file__).parent / "pictures" / "samples"
 Command = Callable[[Sequence[str]], int]
@@ -93,13 +94,26 @@ def ui(words: Sequence[str]) -> int:
     return command(words)
 
 
+def video(words: Sequence[str]) -> int:
+    """A film."""
+    if text := filming.help_of(words):
+        print(text)
+        return 0
+    filming.parse(words)
+    filming.check_installed()
+    with loading():
+        from nst_lightning.video.command import video as command
+
+    return command(words)
+
+
 def demo(words: Sequence[str]) -> int:
     """A picture of two that come along, in the current folder; ``words`` are flags of ``fit``."""
     pictures = [str(SAMPLES / name) for name in ("photo.jpg", "painting.jpg")]
     return fit([*pictures, "--data.size=384", "--output=nst_demo.png", *words])
 
 
-COMMANDS: dict[str, Command] = {"fit": fit, "study": study, "compare": compare, "ui": ui, "demo": demo}
+COMMANDS: dict[str, Command] = {"fit": fit, "study": study, "compare": compare, "ui": ui, "video": video, "demo": demo}
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from torch.optim import LBFGS, Optimizer
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
 from nst_lightning.losses import NeighborSettings
+from nst_lightning.losses.temporal import Held
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.pictures.picture import resize
@@ -132,6 +133,9 @@ class StyleTransfer(Measuring):
         self.tile = tile
         self.compiles = compile
         self.init = init
+        # of a film, set before each frame: what it is held to and the weight of that; the image to begin with, not `init`
+        self.held: tuple[Held, float] | None = None
+        self.begun: Tensor | None = None
         self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
         self.save_hyperparameters(logger=False)
         self.hparams.update(plain({"features": self.settings, "neighbors": self.neighbors, "scales": self.scales}))
@@ -204,8 +208,11 @@ class StyleTransfer(Measuring):
             self.stages = schedule(self.scales, pair.size, pair.image_size, self.trainer.max_steps)
             self.objective = self.wanted.objective(pair, self.settings)
             self.targets = Targets(self.objective, pair, self.wanted.terms(pair), self.tile, self.compiles)
+            if self.held is not None:
+                self.objective.hold(*self.held)
             if self.trainer.state.fn == TrainerFn.FITTING:
-                image = initial_image(self.init, pair, self.stages[0].shape)
+                shape = self.stages[0].shape
+                image = initial_image(self.init, pair, shape) if self.begun is None else resize(self.begun, shape)
                 self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
 
     def _is_plain(self) -> bool:

@@ -6,6 +6,7 @@ PROGRAM = """\
 usage: nst PHOTO PAINTING [-o FILE] [flags]     one picture; the same as nst fit
        nst study NAME [flags]                   a grid of pictures
        nst compare A/ B/                        ask people which they prefer
+       nst video clip.mp4 painting.jpg          a film without flicker
        nst ui                                   a page to paint on, in the browser
        nst demo                                 see it work, in about a minute
 

@@ -97,7 +97,10 @@ class TiledObjective(Objective):
         contents, styles, asked = self._first_pass(pixels, step, scale)
         gradient = self._second_pass(pixels, tiles, asked, scale, contents, styles, step)
         tv = variation_in_strips(pixels, self.parts()["tv"] * scale, gradient) if self.computes("tv") else None
-        terms = {name: value.detach() for name, value in self.combine(contents, styles, tv).items()}
+        temporal = None
+        if self.held is not None and self.computes("temporal"):
+            temporal = self.held.add_gradient(pixels, self.parts()["temporal"] * scale, gradient)
+        terms = {name: value.detach() for name, value in self.combine(contents, styles, tv, temporal).items()}
         if torch.is_grad_enabled() and image.requires_grad:
             terms["loss"] = KnownGradient.apply(image, terms["loss"], [gradient], 1.0 / scale)
         return terms

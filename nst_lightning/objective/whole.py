@@ -15,6 +15,7 @@ from nst_lightning.losses.nearest_neighbor import QUARTER
 from nst_lightning.losses.points import PIXELS, Columns, Reading, read
 from nst_lightning.losses.self_similarity import SelfSimilarity
 from nst_lightning.losses.style_loss import PointLoss, StyleLoss
+from nst_lightning.losses.temporal import Held
 from nst_lightning.losses.variation import total_variation
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
@@ -62,6 +63,7 @@ class Objective(nn.Module):
         self.content_loss = content_loss
         self.sees = {loss.sees for loss, _ in self.style_losses}
         self.factors: dict[str, float] = {}
+        self.held: Held | None = None
         self.layered: list[tuple[StyleLoss, float]] = []
         self.pointed = PointedLosses(features, self.style_layers)
         self.relations: ContentSamples | None = None
@@ -71,6 +73,11 @@ class Objective(nn.Module):
         self.style_targets: dict[Layer, list[list[Any]]] = {}
         self.regions: Regions | None = None
         self.shares: list[float] = []
+
+    def hold(self, held: Held | None, weight: float = 0.0) -> None:
+        """Hold the image to what is known of it, the term ``temporal``; None ends that."""
+        self.held = held
+        self.weights["temporal"] = 0.0 if held is None else weight
 
     @property
     def reads(self) -> bool:
@@ -200,7 +207,8 @@ class Objective(nn.Module):
             with torch.autocast(image.device.type, enabled=False):
                 value = one.share * one.loss(columns(readings), one.target, step) if readings else image.new_zeros(())
             styles[one.name] = styles[one.name] + value if one.name in styles else value
-        return self.combine(contents, styles, total_variation(image) if self.computes("tv") else None)
+        temporal = self.held(image) if self.held is not None and self.computes("temporal") else None
+        return self.combine(contents, styles, total_variation(image) if self.computes("tv") else None, temporal)
 
     def style_values(self, seen: Mapping[Layer, Sequence[Seen]], step: int, zero: Tensor) -> Values:
         """The style loss at each layer: over regions in proportion to their area, and over losses by their weights."""
@@ -229,12 +237,16 @@ class Objective(nn.Module):
             return bool(self.content_targets) or (self.relations is not None and self.relations.image is not None)
         if term == "style":
             return bool(self.style_targets or self.pointed.targets)
-        return self.weight_of("tv") > 0
+        return self.weight_of(term) > 0 and (term == "tv" or self.held is not None)
 
     def combine(
-        self, contents: Mapping[Part, Tensor], styles: Mapping[Part, Tensor], tv: Tensor | None
+        self,
+        contents: Mapping[Part, Tensor],
+        styles: Mapping[Part, Tensor],
+        tv: Tensor | None,
+        temporal: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """All terms, of the values of the content loss and the style loss and the total variation."""
+        """All terms, of the values of content loss, style loss, total variation and temporal loss."""
         terms: dict[str, Tensor] = {}
         # in one order, however they were computed: the sum is then the same to the last digit
         parts = parts_of(self.content_layers, self.style_layers, self.content_loss, self.style_losses)
@@ -245,6 +257,8 @@ class Objective(nn.Module):
             terms["style"] = self.weighted(styles, self.style_layers)
         if tv is not None:
             terms["tv"] = tv
+        if temporal is not None:
+            terms["temporal"] = temporal
         total = torch.stack([self.weight_of(name) * value for name, value in terms.items()]).sum()
         shares = self.parts()
         loss = torch.stack([shares[name] * terms[name] for name in shares]).sum()

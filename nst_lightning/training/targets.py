@@ -62,7 +62,8 @@ class Targets:
             None if content is None else content.to(device),
             styles,
             None if regions is None else regions.to(device),
-            Start(image.detach(), stage.first == 0, stage.factors, dict(matches or {})),
+            # a frame that follows another is painted already
+            Start(image.detach(), stage.first == 0 and self.objective.held is None, stage.factors, dict(matches or {})),
         )
         self.tiling.survive(work, lambda: image, step)
         self.stage = stage

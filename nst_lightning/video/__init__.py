@@ -1,0 +1,1 @@
+"""Films: clips in and out, flow, and one module fitted frame after frame."""
