@@ -118,7 +118,7 @@ class Handlers:
         """What the page shows of a picture now."""
         slider: Any = gr.skip()
         if painting.picture is not None and painting.before is not None:
-            slider = (painting.before.resize(painting.picture.size), painting.picture)
+            slider = (str(painting.before), painting.picture)
         curve = pd.DataFrame(painting.losses or [(0, 0.0)], columns=["step", "loss"])
         return slider, self.words(painting), curve, painting.name
 

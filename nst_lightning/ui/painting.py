@@ -18,6 +18,7 @@ from nst_lightning.errors import BadArgument, NonFiniteLoss, UsageError
 from nst_lightning.pictures.picture import Picture, fit_size, resize, resize_picture, to_pil
 from nst_lightning.pictures.read import read_image
 from nst_lightning.pictures.regions import shrink
+from nst_lightning.pictures.write import write_image
 from nst_lightning.training.controls import Controls
 from nst_lightning.ui.brush import KEEP, on_photograph, prepared
 from nst_lightning.ui.estimate import Estimate
@@ -38,7 +39,7 @@ class Painting:
         step: steps made.
         steps: in all.
         left: seconds until the end, by what the steps so far took; None before the first.
-        before: the photograph as it will be compared, or None until it has been read.
+        before: a file of the photograph as it is compared, at the size of ``picture``; None until it has been read.
         picture: the picture so far, at most 768 pixels; None before the first step.
         losses: step and objective.
         error: why it failed.
@@ -52,7 +53,7 @@ class Painting:
         self.state = "waiting"
         self.step = self.steps = 0
         self.left: float | None = None
-        self.before: Image.Image | None = None
+        self.before: Path | None = None
         self.picture: Image.Image | None = None
         self.losses: list[tuple[int, float]] = []
         self.error = ""
@@ -180,7 +181,8 @@ class Easel:
         photo = read_image(wishes.photo)
         shape = fit_size(int(photo.rgb.shape[1]), int(photo.rgb.shape[2]), wishes.size)
         view = Picture(resize_picture(photo, fit_size(*shape, min(SHOWN, max(shape)))).rgb, None)
-        painting.before = to_pil(view.rgb)
+        write_image(view.rgb, folder / "before.png")
+        painting.before = folder / "before.png"  # once: the library would write it anew with every picture
         keeps = wishes.mask is not None and wishes.masked == KEEP
         pair = wishes.pair | prepared(wishes, folder)
         cut = read_image(pair["content"]).alpha if keeps else None

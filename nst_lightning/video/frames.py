@@ -12,12 +12,13 @@ from torch import Tensor
 from nst_lightning.data import ImagePair
 from nst_lightning.losses.temporal import Held
 from nst_lightning.module import StyleTransfer
+from nst_lightning.pictures.colors import match_colors
 from nst_lightning.training.scales import Scale, schedule
 from nst_lightning.training.seeds import seeded
 from nst_lightning.video.flow import flow_between, is_cut, reliability, warp, warping_error
 
 EARLIER = (1, 2, 4)  # frames before, to which a frame is held: the nearest that is reliable
-LEAST, MOST = 8, 20  # steps of a frame that follows another
+LEAST, MOST = 16, 24  # steps of a frame that follows another
 
 Painted = tuple[Tensor, Tensor]  # a frame of the clip and its result, (1, 3, H, W)
 
@@ -88,7 +89,9 @@ class Painter:
             return whole
         shape = (int(frame.shape[2]), int(frame.shape[3]))
         last = schedule(self.scales, max(shape), shape, whole)[-1]
-        self.module.scales = [Scale(1.0, 1, last.factors)]
+        # a draft leaves its last scale to the layers by themselves; frame after frame they would draw their own grid
+        factors = {name: factor for name, factor in last.factors.items() if name != "nearest_neighbor"}
+        self.module.scales = [Scale(1.0, 1, factors)]
         return self.steps or min(MOST, max(LEAST, (last.last - last.first) // 2))
 
     trainer_steps: int = 0  # of the first frame of a scene
@@ -107,5 +110,6 @@ class Painter:
             back = flow_between(frame, photo)
             more = reliability(back, flow_between(photo, frame)) * (1 - trusted)
             target, trusted = target + more * warp(result, back), trusted + more
-        # what was hidden until now has no paint yet: it begins as the photograph
-        return Held(target, trusted), target + (1 - trusted) * frame
+        # what was hidden until now has no paint yet: it begins as the photograph in the last result's colours
+        fresh = match_colors(frame, before[-1][1], None, None).clamp(0, 1)
+        return Held(target, trusted), target + (1 - trusted) * fresh
