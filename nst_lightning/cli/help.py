@@ -6,8 +6,8 @@ PROGRAM = """\
 usage: nst PHOTO PAINTING [-o FILE] [flags]     one picture; the same as nst fit
        nst study NAME [flags]                   a grid of pictures
        nst compare A/ B/                        ask people which they prefer
-       nst video clip.mp4 painting.jpg          a film without flicker
-       nst ui                                   a page to paint on, in the browser
+       nst video clip.mp4 painting.jpg          a painted film
+       nst ui                                   a page to paint on
        nst demo                                 see it work, in about a minute
 
 Neural style transfer: paints a photo in the look of a painting.

@@ -31,10 +31,6 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
     Raises:
         UsageError: if they are not understood.
-
-    >>> options, flags = parse(["a.mp4", "b.jpg", "--every", "2", "--data.size=64"])
-    >>> options.clip, options.painting, options.every, flags
-    ('a.mp4', 'b.jpg', 2, ['--data.size=64'])
     """
     parser = argparse.ArgumentParser("nst video", add_help=False, allow_abbrev=False)
     parser.add_argument("-o", "--output", default="painted.mp4")
