@@ -43,6 +43,17 @@ class Estimate:
         except (OSError, ValueError, AttributeError, TypeError):
             self._factors = {}
         self.unit: float | None = None
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Measure meanwhile, so that the first answer is there when it is asked for."""
+        self._thread = threading.Thread(target=self.measure, name="estimate", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the measurement: torch aborts a process that ends in the middle of its work."""
+        if self._thread is not None:
+            self._thread.join(timeout=60)
 
     def measure(self) -> None:
         """Time a step of the network on this machine; a second on two cores."""

@@ -151,6 +151,7 @@ class Easel:
         for painting in [*waiting, *([self.current] if self.current else [])]:
             self.stop(painting)
         self._thread.join(timeout=60)
+        self.estimate.close()
 
     def _work(self) -> None:
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from nst_lightning.ui.estimate import Estimate
@@ -13,5 +12,5 @@ from nst_lightning.ui.painting import Easel
 def make_easel(folder: Path) -> Easel:
     """The easel of a folder; a step is timed meanwhile, so that the first estimate is there when it is asked for."""
     estimate = Estimate(folder / "seconds.json")
-    threading.Thread(target=estimate.measure, name="estimate", daemon=True).start()
+    estimate.begin()
     return Easel(History(folder), estimate)
