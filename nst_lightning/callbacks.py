@@ -17,7 +17,7 @@ import nst_lightning
 from nst_lightning.errors import BadArgument, LostProcess
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import world
-from nst_lightning.pictures.films import check_film, fps_of, write_film
+from nst_lightning.pictures.films import check_film, fps_of, longest_of, write_film
 from nst_lightning.pictures.picture import ImageError, fit_size, resize, to_pil
 from nst_lightning.pictures.write import write_image
 from nst_lightning.training.description import describe, without_folders
@@ -78,7 +78,8 @@ class RunLog(Callback):
         self._described = False
         pair = pl_module.pair
         if self.timelapse is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._film = Timelapse(max(2, round(self.timelapse_seconds * fps_of(self.timelapse))))
+            frames = max(2, round(self.timelapse_seconds * fps_of(self.timelapse)))
+            self._film = Timelapse(frames, longest_of(self.timelapse))
             self._look(trainer, pl_module)
         if trainer.global_step == 0:
             self._add_image(trainer, "image", pl_module.current, 0)
@@ -129,7 +130,8 @@ class RunLog(Callback):
         if self._film is None or self.timelapse is None or not trainer.is_global_zero:
             return
         self._look(trainer, pl_module, last=True)
-        write_film(self._film.film(), self.timelapse, fps_of(self.timelapse))
+        fps = fps_of(self.timelapse)
+        write_film(self._film.film(), self.timelapse, [number / fps for number in range(self._film.frames)])
         self._film = None
 
     def _add_image(self, trainer: L.Trainer, name: str, image: Tensor, step: int) -> None:

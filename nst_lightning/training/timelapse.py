@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -36,10 +36,12 @@ class Timelapse:
 
     Args:
         frames: of the film.
+        longest: pixels to which its longer side is shrunk, where it is longer.
     """
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, frames: int, longest: int = 1920) -> None:
         self.frames = frames
+        self.longest = longest
         self._kept: list[Kept] = []
         self._seen: Tensor | None = None
         self._change = 0.0
@@ -61,22 +63,23 @@ class Timelapse:
         self._change += step
         self._seen = small
         file = io.BytesIO()
-        picture().convert("RGB").save(file, "JPEG", quality=QUALITY, subsampling=0)
+        kept = picture()
+        kept.thumbnail((self.longest, self.longest), Image.Resampling.LANCZOS)
+        if kept.mode == "RGBA":
+            kept = Image.alpha_composite(Image.new("RGBA", kept.size, "white"), kept)
+        kept.convert("RGB").save(file, "JPEG", quality=QUALITY, subsampling=0)
         self._kept.append(Kept(self._change, file.getvalue()))
         if len(self._kept) > KEPT * self.frames:
             self._least = max(2 * self._least, 2 * self._change / len(self._kept))
             self._kept = self._kept[::2]
 
-    def film(self) -> list[Image.Image]:
-        """The frames, from the first moment to the last; none if nothing was seen."""
-        if not self._kept:
-            return []
-        whole = self._kept[-1].change
-        chosen, place = [], 0
-        for number in range(self.frames):
+    def film(self) -> Iterator[Image.Image]:
+        """The frames, from the first moment to the last, one after the other; none if nothing was seen."""
+        whole = self._kept[-1].change if self._kept else 0.0
+        place = 0
+        for number in range(self.frames if self._kept else 0):
             wanted = whole * number / max(1, self.frames - 1)
             while place + 1 < len(self._kept) and self._kept[place].change < wanted:
                 place += 1
-            chosen.append(len(self._kept) - 1 if number == self.frames - 1 else place)
-        decoded = {one: Image.open(io.BytesIO(self._kept[one].picture)).convert("RGB") for one in set(chosen)}
-        return [decoded[one] for one in chosen]
+            shown = self._kept[-1 if number == self.frames - 1 else place]
+            yield Image.open(io.BytesIO(shown.picture)).convert("RGB")

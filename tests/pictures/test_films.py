@@ -39,7 +39,8 @@ def test_a_film_shows_its_frames(tmp_path, ending):
     """If this fails, a player shows other pictures, in other colours, at another speed, or none."""
     colors = [(200, 40, 40), (40, 160, 60), (50, 60, 190), (230, 220, 90), (128, 128, 128)]
     frames = [Image.new("RGB", (63, 47), color) for color in colors]
-    write_film(frames, tmp_path / f"a{ending}", fps_of(f"a{ending}"))
+    times = [number / fps_of(f"a{ending}") for number in range(len(frames))]
+    write_film(frames, tmp_path / f"a{ending}", times)
     found, fps = frames_of(tmp_path / f"a{ending}")
     assert len(found) == len(colors) and fps == pytest.approx(fps_of(f"a{ending}"), rel=0.05)
     for frame, color in zip(found, colors, strict=True):
