@@ -205,6 +205,7 @@ class NSTCommandLine(LightningCLI):
         self.model.check(self.datamodule, precision, self.trainer.callbacks)  # type: ignore[attr-defined]
         if config.turns is not None:
             self.model.controls = Controls.read(config.turns)
+            self.model.controls.check(self.model.wanted.weights)
         if self._resumes is not None:
             _, _, run, shape = self._resumes
             self.model.check_checkpoint(config.ckpt_path, run, shape, self.datamodule, config.trainer.max_steps)

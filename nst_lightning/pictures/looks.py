@@ -6,21 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad, unfold
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # Rec. 709
+from nst_lightning.pictures.colors import luminance
+
 SIDE = 32  # pixels of a square whose grain is measured
 SMOOTH = 4.0  # pixels; standard deviation of the blur under which a square is flat or not
 CALM = 5  # one of so many squares counts as calm
 EDGE_BLUR = 1.0  # pixels
 
 
-def luminance(picture: Tensor) -> Tensor:
-    """The weighted sum of the channels of ``(1, 3, H, W)``: ``(1, 1, H, W)``."""
-    weights = torch.tensor(LUMINANCE, dtype=picture.dtype, device=picture.device)
-    return (picture * weights[:, None, None]).sum(dim=1, keepdim=True)
-
-
 def blur(plane: Tensor, deviation: float) -> Tensor:
     """A plane ``(1, 1, H, W)`` under a Gaussian of a standard deviation in pixels; the border is replicated."""
+    # in two passes: torchvision's, in one, is too slow for masks of large pictures
     reach = max(1, round(4 * deviation))
     places = torch.arange(-reach, reach + 1, dtype=plane.dtype, device=plane.device)
     kernel = torch.exp(-places.square() / (2 * deviation**2))

@@ -108,7 +108,7 @@ def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
     figure = contact_sheet(results.sheet(plan.study.show))
     with atomic_write(plan.folder / "figure.png") as file:
         figure.save(file, format="PNG")
-    if plot := results.scatter():
+    if plot := results.scatter:
         write_file(plan.folder / "scatter.png", plot[1])
     write_table(plan.folder / "table.csv", results.table(everything=True))
     write_file(plan.folder / "index.html", page(plan.study.title, [results], plan.folder).encode())

@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,7 @@ class Results:
         }
         return {number: (name, points) for number, (name, points) in enumerate(means.items()) if points}
 
+    @cached_property
     def scatter(self) -> tuple[str, bytes] | None:
         """The plot of :meth:`series` for a page and as a PNG, where the study asks for one and something was measured."""
         series, names = self.series(), self.plan.study.scatter
@@ -230,7 +232,7 @@ def _section(results: Results, name: str, folder: Path, before: dict[str, str]) 
         legend = [(number, label, stroke(number)) for number, (label, _) in drawn.items()]
     numbers = {key for key in names if not any(isinstance(row[key], str) for row in table)}
     pictures = {"sheet": results.sheet([*show, "result"]), "cells": cells, "charts": charts, "legend": legend}
-    plot = results.scatter()
+    plot = results.scatter
     methods = [(label, stroke(number)) for number, (label, _) in results.series().items()] if plot else []
     pictures |= {"scatter": plot[0] if plot else "", "methods": methods}
     return pictures | {"id": name, "link": link, "table": table, "names": names, "numbers": numbers, "results": results}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from nst_lightning.pictures.atomic import expand, write_file
 
 WEIGHTS = ("content_weight", "style_weight", "tv_weight")
 COLORS = ("style", "luminance", "match", "oklab")
+NO_TERM = "this run has no such term: its weight was 0 when it began"
+UNDO = 4  # turns that can be taken back: each keeps a copy of the image and of its average
 DIALS = (*WEIGHTS, "style_scale", "color")
 
 
@@ -35,8 +37,8 @@ class Controls:
     """The dials of a run. They may be turned from any thread; they act before the next step.
 
     ``content_weight``, ``style_weight`` and ``tv_weight`` act at once; ``style_scale`` (the size of strokes) and ``color``
-    by new targets. :meth:`undo` takes back the last turn, with the picture as it was then. What was turned is in ``turns``,
-    and a run that is given these turns makes the same picture again.
+    by new targets. :meth:`undo` takes back the last turn, four in a row at most, with the picture as it was then. What was
+    turned is in ``turns``, and a run that is given these turns makes the same picture again.
 
     Args:
         turns: of a run before, to be repeated; more may be turned.
@@ -87,6 +89,16 @@ class Controls:
             self._waiting = []
             self.turns += found
         return found
+
+    def check(self, weights: Mapping[str, float]) -> None:
+        """Whether a run with these weights of terms can make the turns that it is given.
+
+        Raises:
+            BadArgument: naming the first that it cannot.
+        """
+        for turn in self._coming:
+            if turn.name in WEIGHTS and not weights[turn.name.removesuffix("_weight")]:
+                raise BadArgument("turns", turn.name, f"turned before step {turn.step}: {NO_TERM}")
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``turns`` as JSON, atomically."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.picture import resize
-from nst_lightning.training.controls import WEIGHTS, Turn
+from nst_lightning.training.controls import NO_TERM, UNDO, WEIGHTS, Turn
 from nst_lightning.training.measuring import Measuring
 
 
@@ -40,7 +41,7 @@ class Steering:
     def __init__(self, module: Measuring, begin: Callable[[], None]) -> None:
         self.module = module
         self.begin = begin
-        self.before: list[Before] = []
+        self.before: deque[Before] = deque(maxlen=UNDO)
 
     def act(self, turns: Sequence[Turn]) -> None:
         """Let some turns act, in their order; the targets are computed once.
@@ -71,7 +72,7 @@ class Steering:
         if name in WEIGHTS:
             weights = self.module.objective.weights
             if not weights[_term(name)]:
-                raise BadArgument(name, value, "this run has no such term: its weight was 0 when it began")
+                raise BadArgument(name, value, NO_TERM)
             weights[_term(name)] = float(value)
             return self.module.targets.compilation.asked  # what is compiled has the weights in it
         self.module.pair.change(**{name: value})

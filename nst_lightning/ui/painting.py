@@ -23,7 +23,7 @@ from nst_lightning.pictures.picture import Picture, fit_size, resize, resize_pic
 from nst_lightning.pictures.read import read_image
 from nst_lightning.pictures.regions import shrink
 from nst_lightning.pictures.write import write_image
-from nst_lightning.training.controls import Controls
+from nst_lightning.training.controls import UNDO, Controls
 from nst_lightning.ui.brush import KEEP, on_photograph, prepared
 from nst_lightning.ui.estimate import Estimate
 from nst_lightning.ui.history import Entry, History
@@ -63,7 +63,7 @@ class Painting:
         self.error = ""
         self.entry: Entry | None = None
         self.dials: dict[str, Any] = {"balance": wishes.balance, "stroke": wishes.stroke, "color": wishes.color}
-        self.before_turns: list[dict[str, Any]] = []
+        self.before_turns: deque[dict[str, Any]] = deque(maxlen=UNDO)
         self.ended = threading.Event()
 
     def turn(self, balance: float, stroke: float, color: str) -> None:
@@ -146,9 +146,9 @@ class Easel:
         """End all."""
         with self._changed:
             self._closed = True
-            waiting = list(self._waiting)
+            left = [*self._waiting, *([self.current] if self.current else [])]
             self._changed.notify()
-        for painting in [*waiting, *([self.current] if self.current else [])]:
+        for painting in left:
             self.stop(painting)
         self._thread.join(timeout=60)
         self.estimate.close()
@@ -165,8 +165,7 @@ class Easel:
             try:
                 self._paint(painting)
             except (BadArgument, UsageError, NonFiniteLoss, OSError) as error:
-                said = f"{error.name} {error.value}: {error.expected}" if isinstance(error, BadArgument) else str(error)
-                painting.state, painting.error = "failed", said
+                painting.state, painting.error = "failed", error.message if isinstance(error, UsageError) else str(error)
             except Exception as error:  # the page and its history live on
                 painting.state, painting.error = "failed", f"{type(error).__name__}: {error}"
             give_back()

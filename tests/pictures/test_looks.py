@@ -21,7 +21,7 @@ def picture(seed: int, height: int = 96, width: int = 112) -> torch.Tensor:
 
 def grain_by_numpy(values: np.ndarray) -> float:
     """``(3, H, W)``; the definition, square by square."""
-    luminance = np.tensordot([0.2126, 0.7152, 0.0722], values, axes=1)
+    luminance = np.tensordot([0.299, 0.587, 0.114], values, axes=1)
     smooth = ndimage.gaussian_filter(luminance, 4, mode="nearest")
     window = np.hanning(SIDE)[:, None] * np.hanning(SIDE)
     frequency = np.abs(np.fft.fftfreq(SIDE))
@@ -76,7 +76,7 @@ def test_edges_are_sobels():
     one, two = picture(1, 64, 64), picture(2, 64, 64)
     lengths = []
     for values in (one, two):
-        plane = np.tensordot([0.2126, 0.7152, 0.0722], values[0].numpy(), axes=1)
+        plane = np.tensordot([0.299, 0.587, 0.114], values[0].numpy(), axes=1)
         plane = ndimage.gaussian_filter(plane, 1, mode="nearest")
         length = np.hypot(ndimage.sobel(plane, 0, mode="nearest"), ndimage.sobel(plane, 1, mode="nearest"))
         lengths.append(length.reshape(32, 2, 32, 2).mean(axis=(1, 3)).ravel())

@@ -12,7 +12,7 @@ from PIL import Image
 from nst_lightning import Controls, stylize
 from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
-from nst_lightning.training.controls import Turn
+from nst_lightning.training.controls import UNDO, Turn
 from tests.runs import run_folder
 
 CPU = {"accelerator": "cpu", "precision": "32-true"}
@@ -139,3 +139,24 @@ def test_a_file_that_holds_no_turns(pictures, workdir, capsys, content):
     assert main([*map(str, pictures), "--turns", "t.json"]) == 2
     said = capsys.readouterr().err
     assert "--turns t.json" in said and said.count("\n") <= 2
+
+
+def test_turns_that_a_run_cannot_make_are_refused_before_it(pictures, workdir, capsys):
+    """If this fails, a run of an hour ends at the step at which a dial is turned that it does not have."""
+    (workdir / "t.json").write_text(json.dumps([{"step": 2, "name": "tv_weight", "value": 1.0}]))
+    assert main([*map(str, pictures), "--turns", "t.json"]) == 2
+    said = capsys.readouterr().err
+    assert "--turns tv_weight" in said and "no such term" in said and not (workdir / "logs").exists()
+
+
+def test_no_more_is_kept_than_can_be_taken_back(pictures):
+    """If this fails, each turn of a dial takes the memory of two images for the rest of the run."""
+    controls = Controls()
+
+    def callback(moment):
+        controls.set(style_weight=10.0 + moment.step)
+        if moment.step == 10:
+            assert len(moment._module._steering.before) == UNDO
+
+    paint(pictures, controls, callback)
+    assert len(controls.turns) > 2 * UNDO
