@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,24 @@ import gradio as gr
 import pandas as pd
 
 from nst_lightning.errors import BadArgument
+from nst_lightning.pictures.atomic import write_file
 from nst_lightning.pictures.picture import ImageError, fit_size
 from nst_lightning.pictures.read import read_image
+from nst_lightning.pictures.thumbnails import stamp
 from nst_lightning.ui.brush import KEEP, mask_from, save_mask
 from nst_lightning.ui.estimate import said
 from nst_lightning.ui.painting import Easel, Painting
 from nst_lightning.ui.wishes import COLORS, Wishes, variants
 
 TICK = 0.4  # seconds between two looks at the easel
+KEPT = 64  # pictures that can be gone on with, of all pages together; the history keeps all
+
+
+@lru_cache(maxsize=64)
+def _shape_of(photo: str, changed: int, size: int) -> tuple[int, int]:
+    """Height and width of a file's picture: it is asked for at every turn of a dial."""
+    rgb = read_image(photo).rgb
+    return int(rgb.shape[1]), int(rgb.shape[2])
 
 
 class Handlers:
@@ -32,7 +44,14 @@ class Handlers:
 
     def __init__(self, easel: Easel) -> None:
         self.easel = easel
-        self.paintings: dict[str, Painting] = {}
+        self.paintings: dict[str, Painting] = {}  # the latest, by name
+        self._brushed = tempfile.TemporaryDirectory(prefix="nst-brush-")  # removed with the program
+
+    def _remember(self, painting: Painting) -> None:
+        self.paintings[painting.name] = painting
+        for name, one in list(self.paintings.items())[:-KEPT]:
+            if one.ended.is_set():
+                del self.paintings[name]
 
     # ---- what is wanted ----------------------------------------------------------------------------------------------
 
@@ -53,15 +72,14 @@ class Handlers:
         )
         mask = mask_from(brush)
         if mask is not None:
-            with tempfile.NamedTemporaryFile(suffix=".png", prefix="nst-brush-", delete=False) as file:
-                pass
-            save_mask(mask, Path(file.name))
+            path = Path(self._brushed.name) / f"{uuid.uuid4().hex}.png"
+            save_mask(mask, path)
             which = KEEP if not masked or str(masked).startswith("leave") else str(masked).split()[-1]
-            wishes = replace(wishes, mask=file.name, masked=which)
+            wishes = replace(wishes, mask=str(path), masked=which)
         try:
             wishes.check()
         except BadArgument as error:
-            raise gr.Error(f"{error.name} {error.value}: {error.expected}") from error
+            raise gr.Error(str(error)) from error
         return wishes
 
     def cost(self, photo: Any, paintings: Any, *dials: Any) -> str:
@@ -70,8 +88,7 @@ class Handlers:
             return "Drop a photograph and a painting, or choose some below."
         try:
             wishes = self.wishes(photo, paintings or [photo], dials)
-            rgb = read_image(photo).rgb
-            shape = fit_size(int(rgb.shape[1]), int(rgb.shape[2]), wishes.size)
+            shape = fit_size(*_shape_of(photo, *stamp(photo)), wishes.size)
             return f"This will take {said(*self.easel.estimate.of(wishes, shape))}."
         except (ImageError, BadArgument) as error:
             return f"This photograph cannot be used: {error}"
@@ -95,8 +112,8 @@ class Handlers:
         try:
             painting = self.easel.put(wishes)
         except BadArgument as error:
-            raise gr.Error(f"{error.name} {error.value}: {error.expected}") from error
-        self.paintings[painting.name] = painting
+            raise gr.Error(str(error)) from error
+        self._remember(painting)
         yield from self.watch(painting)
 
     def watch(self, painting: Painting) -> Iterator[tuple[Any, ...]]:
@@ -144,7 +161,7 @@ class Handlers:
         if painting is None:
             yield gr.skip(), "", gr.skip(), gr.skip()
             return
-        self.paintings[painting.name] = painting
+        self._remember(painting)
         yield from self.watch(painting)
 
     # ---- steering ----------------------------------------------------------------------------------------------------
@@ -156,7 +173,7 @@ class Handlers:
             try:
                 painting.turn(float(balance), float(stroke), COLORS.get(color, color))
             except BadArgument as error:
-                raise gr.Error(f"{error.name} {error.value}: {error.expected}") from error
+                raise gr.Error(str(error)) from error
 
     def undo(self, name: str) -> tuple[Any, Any, Any]:
         """Take the last turn back; the dials of the page follow."""
@@ -193,16 +210,16 @@ class Handlers:
         words = {value: word for word, value in COLORS.items()}
         return one.balance, one.stroke, words[one.color], one.seed
 
-    def history(self) -> list[tuple[Any, str]]:
-        """Everything that was painted, newest first."""
-        return self.easel.history.shown()
+    def history(self) -> tuple[list[tuple[Any, str]], list[str]]:
+        """Everything that was painted, newest first; and which picture is which, for :meth:`kept`."""
+        shown = self.easel.history.shown()
+        return [(picture, entry.said) for entry, picture in shown], [entry.folder.name for entry, _ in shown]
 
-    def kept(self, event: gr.SelectData) -> tuple[Any, ...]:
-        """One of it: what made it, and its files."""
-        entries = self.easel.history.entries()
-        if event.index >= len(entries):
+    def kept(self, names: list[str], event: gr.SelectData) -> tuple[Any, ...]:
+        """One of what a page shows, which may not be the newest any more: what made it, and its files."""
+        entry = next((one for one in self.easel.history.entries() if one.folder.name == names[event.index]), None)
+        if entry is None:
             raise gr.Error("This picture is no longer there.")
-        entry = entries[event.index]
         files = [str(entry.folder / name) for name in ("result.png", "result.tif")]
         return entry.command(), (entry.folder / "config.yaml").read_text(encoding="utf-8"), files
 
@@ -213,14 +230,14 @@ class Handlers:
             raise gr.Error("Drop some photographs first.")
         waiting = [(path, self.easel.put(one)) for path, one in wanted]
         files: list[str] = []
-        folder = self.easel.history.folder / f"folder-{time.strftime('%Y%m%d-%H%M%S')}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.easel.history.folder / f"folder-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         for number, (path, painting) in enumerate(waiting, start=1):
             yield f"{number} of {len(waiting)}: {path.stem}", files
             while not painting.ended.is_set():
                 time.sleep(TICK)
             if painting.entry is not None:
-                target = folder / f"{path.stem}.png"
-                target.write_bytes(painting.entry.picture.read_bytes())
+                # two photographs may share a name
+                target = folder / f"{path.stem}{f'-{number}' if (folder / f'{path.stem}.png').exists() else ''}.png"
+                write_file(target, painting.entry.picture.read_bytes())
                 files = [*files, str(target)]
         yield f"{len(files)} of {len(waiting)} painted", files

@@ -107,7 +107,7 @@ class History:
                 continue
         return [entry for entry in found if entry.picture.exists()]
 
-    def shown(self) -> list[tuple[Image.Image, str]]:
-        """Small pictures with what is said of them."""
-        pairs = ((thumbnail(str(entry.picture), OPENED), entry.said) for entry in self.entries())
-        return [(picture, said) for picture, said in pairs if picture is not None]
+    def shown(self) -> list[tuple[Entry, Image.Image]]:
+        """All whole pictures, newest first, small."""
+        pairs = ((entry, thumbnail(str(entry.picture), OPENED)) for entry in self.entries())
+        return [(entry, picture) for entry, picture in pairs if picture is not None]

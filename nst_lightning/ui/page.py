@@ -16,6 +16,8 @@ from nst_lightning.ui.wishes import BALANCE, COLORS, SIZES, STROKES
 
 SAMPLES = Path(__file__).parents[1] / "pictures" / "samples"
 HEAD = '<meta name="robots" content="noindex">'
+# of galleries of small pictures, one of which is chosen
+CHOICE: dict[str, Any] = {"object_fit": "contain", "fit_columns": False, "allow_preview": False}
 CSS = """
 footer { display: none !important; }
 .gradio-container { max-width: 1180px !important; margin: auto; }
@@ -54,6 +56,7 @@ def make_page(easel: Easel) -> gr.Blocks:
     with gr.Blocks(title="nst: paint", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         name = gr.State("")
         states = gr.State([])
+        names = gr.State([])
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 photo = gr.Image(
@@ -138,13 +141,7 @@ def make_page(easel: Easel) -> gr.Blocks:
         with gr.Accordion("Variants: four small ones to choose from", open=False):
             row = gr.Button("Paint four", elem_id="four")
             gallery = gr.Gallery(
-                columns=4,
-                height=260,
-                label="Choose one: its dials are taken",
-                elem_id="variants",
-                object_fit="contain",
-                fit_columns=False,
-                allow_preview=False,
+                columns=4, height=260, label="Choose one: its dials are taken", elem_id="variants", **CHOICE
             )
         with gr.Accordion("A folder of photographs", open=False):
             many = gr.Files(file_types=["image"], label="Photographs", elem_id="many")
@@ -152,15 +149,8 @@ def make_page(easel: Easel) -> gr.Blocks:
             progress = gr.Markdown("", elem_id="progress")
             made = gr.Files(label="Results", interactive=False, elem_id="made")
         with gr.Accordion("Everything painted so far", open=True):
-            history = gr.Gallery(
-                columns=5,
-                height=300,
-                label="Newest first; choose one for its files and the command that makes it again",
-                elem_id="history",
-                object_fit="contain",
-                fit_columns=False,
-                allow_preview=False,
-            )
+            said = "Newest first; choose one for its files and the command that makes it again"
+            history = gr.Gallery(columns=5, height=300, label=said, elem_id="history", **CHOICE)
             files = gr.Files(label="PNG, and TIFF with 16 bits", height=110, interactive=False, elem_id="files")
             command = gr.Textbox(label="Command", buttons=["copy"], interactive=False, lines=2, elem_id="command")
             config = gr.Textbox(
@@ -176,11 +166,11 @@ def make_page(easel: Easel) -> gr.Blocks:
             concurrency_limit=None,
             show_progress="hidden",
         )
-        painted.then(handlers.history, None, history, show_progress="hidden")
+        painted.then(handlers.history, None, [history, names], show_progress="hidden")
         went = more.click(
             handlers.go_on, [name], outputs, api_name="continue", concurrency_limit=None, show_progress="hidden"
         )
-        went.then(handlers.history, None, history, show_progress="hidden")
+        went.then(handlers.history, None, [history, names], show_progress="hidden")
         stop.click(handlers.stop, [name], None, api_name="stop")
         undo.click(handlers.undo, [name], [balance, stroke, color], api_name="undo")
         for dial in (balance, stroke):
@@ -205,9 +195,9 @@ def make_page(easel: Easel) -> gr.Blocks:
         four = row.click(
             handlers.variants, [photo, painting, *dials], [gallery, states], api_name="variants", concurrency_limit=None
         )
-        four.then(handlers.history, None, history, show_progress="hidden")
+        four.then(handlers.history, None, [history, names], show_progress="hidden")
         gallery.select(handlers.chosen, [states], [balance, stroke, color, seed], show_progress="hidden")
-        history.select(handlers.kept, None, [command, config, files], show_progress="hidden")
+        history.select(handlers.kept, [names], [command, config, files], show_progress="hidden")
         batch = all_.click(
             handlers.folder,
             [many, painting, *dials],
@@ -216,7 +206,7 @@ def make_page(easel: Easel) -> gr.Blocks:
             concurrency_limit=None,
             show_progress="hidden",
         )
-        batch.then(handlers.history, None, history, show_progress="hidden")
-        page.load(handlers.history, None, history, api_name="history", show_progress="hidden")
+        batch.then(handlers.history, None, [history, names], show_progress="hidden")
+        page.load(handlers.history, None, [history, names], api_name="history", show_progress="hidden")
         page.load(handlers.again, None, outputs, show_progress="hidden", concurrency_limit=None)
     return page

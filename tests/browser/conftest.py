@@ -55,27 +55,47 @@ def folder(tmp_path_factory) -> Iterator[Path]:
         yield here
 
 
-@pytest.fixture
-def visit(browser, folder) -> Iterator[Any]:
-    """Open a page of the studies; at the end, nothing was said on the console and nothing asked of any host."""
-    contexts, said, asked = [], [], []
+class Visits:
+    """Pages that were opened in a browser, what they said on the console and which addresses they asked for."""
 
-    def open_page(name: str = "logs/studies/grid/index.html", **options: Any) -> Any:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
-        contexts.append(context)
+    def __init__(self, browser: Any) -> None:
+        self.browser = browser
+        self.contexts: list[Any] = []
+        self.said: list[str] = []
+        self.asked: list[str] = []
+
+    def open(self, address: str, **options: Any) -> Any:
+        """A page, in a context of its own."""
+        context = self.browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        self.contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((folder / name).as_uri())
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.goto(address)
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not said, said
-    assert all(url.startswith(("file:", "data:")) for url in asked), asked
-    assert sum(url.startswith("file:") for url in asked) == len(contexts), asked
+    def close(self) -> None:
+        for context in self.contexts:
+            context.close()
+
+
+@pytest.fixture
+def visits(browser) -> Iterator[Visits]:
+    """For the pages of one test."""
+    made = Visits(browser)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def visit(visits, folder) -> Iterator[Any]:
+    """Open a page of the studies; at the end, nothing was said on the console and nothing asked of any host."""
+    yield lambda name="logs/studies/grid/index.html", **options: visits.open((folder / name).as_uri(), **options)
+    visits.close()
+    assert not visits.said, visits.said
+    assert all(url.startswith(("file:", "data:")) for url in visits.asked), visits.asked
+    assert sum(url.startswith("file:") for url in visits.asked) == len(visits.contexts), visits.asked
 
 
 @pytest.fixture

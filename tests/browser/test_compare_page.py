@@ -36,27 +36,15 @@ def judging(folder) -> Path:
 
 
 @pytest.fixture
-def visit_judge(browser, judging):
+def visit_judge(visits, judging):
     """Open the page alone, without the key; at the end nothing was said on the console and no host was asked."""
-    alone, said, asked, contexts = judging.parent / "sent", [], [], []
+    alone = judging.parent / "sent"
     shutil.rmtree(alone, ignore_errors=True)
     shutil.copytree(judging / "judge", alone)
-
-    def open_page(**options):
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((alone / "index.html").as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not said, said
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+    yield lambda **options: visits.open((alone / "index.html").as_uri(), **options)
+    visits.close()
+    assert not visits.said, visits.said
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in visits.asked), visits.asked
 
 
 def test_judge_by_keyboard(visit_judge, judging, keep, capsys, monkeypatch):

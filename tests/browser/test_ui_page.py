@@ -66,27 +66,20 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def open_ui(browser, server) -> Iterator[Any]:
+def open_ui(visits, server) -> Iterator[Any]:
     """Open the page; at the end nothing was said on the console, and no other host was asked."""
-    contexts, said, asked = [], [], []
 
     def open_page(**options: Any) -> Any:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 1200}, "accept_downloads": True} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(server.address)
+        wanted = {"viewport": {"width": 1280, "height": 1200}, "accept_downloads": True} | options
+        page = visits.open(server.address, **wanted)
         page.wait_for_selector("#go")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
-    unknown = [text for text in said if not any(known in text for known in HARMLESS)]
+    visits.close()
+    unknown = [text for text in visits.said if not any(known in text for known in HARMLESS)]
     assert not unknown, unknown
-    assert all(url.startswith((server.address, "data:", "blob:")) for url in asked), asked
+    assert all(url.startswith((server.address, "data:", "blob:")) for url in visits.asked), visits.asked
 
 
 def drop(page, photo: str = PHOTO, *paintings: str) -> None:

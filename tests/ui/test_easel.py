@@ -165,8 +165,8 @@ def test_history_is_there_after_a_restart_and_leaves_out_what_is_not_whole(easel
     again = History(easel.history.folder)
     (entry,) = again.entries()
     assert entry.said == painting.entry.said and entry.wishes.balance == wishes.balance
-    ((picture, said),) = again.shown()
-    assert picture.size == (48, 36) and said == entry.said
+    ((shown, picture),) = again.shown()
+    assert picture.size == (48, 36) and shown.said == entry.said
 
 
 def test_estimates_learn(tmp_path, wishes):
