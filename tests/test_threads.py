@@ -111,7 +111,8 @@ def spin(job):  # called in a worker; Ray's have a file for stderr
 
 if __name__ == "__main__":
     from nst_lightning.study.cells import Job
-    from nst_lightning.study.engines import Processes, RayCluster
+    from nst_lightning.engines.cluster import RayCluster
+    from nst_lightning.engines.local import Processes
 
     engine = RayCluster(workers=1) if sys.argv[1] == "ray" else Processes(2)
     with closing(engine):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -54,7 +54,9 @@ def regions_of(
 
 
 def _mask(argument: str, source: Any) -> dict[str, Tensor]:
-    """The regions of a mask by their colours."""
+    """The regions of a mask by their colours; from Python also a map from colours to weights ``(1, H, W)``."""
+    if isinstance(source, Mapping):
+        return dict(source)
     rgb, alpha, _ = read(argument, source)
     regions = find_regions(rgb, alpha)
     if not regions:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -47,6 +49,25 @@ def find_regions(mask: Tensor, alpha: Tensor | None = None) -> dict[str, Tensor]
     nearest = distances.argmin(dim=0)
     names = ["#{:02x}{:02x}{:02x}".format(*color.tolist()) for color in palette]
     return {name: ((nearest == number) & seen).float()[None] for number, name in enumerate(names)}
+
+
+def nearest_regions(mask: Tensor, colors: Sequence[str]) -> dict[str, Tensor]:
+    """The regions of a mask whose colours are known: every pixel belongs to the nearest of them.
+
+    Args:
+        mask: ``(3, H, W)`` in ``[0, 1]``, blurred by a film's compression perhaps.
+        colors: ``#rrggbb``, one or more.
+
+    Returns:
+        For every colour its region ``(1, H, W)`` of 0 and 1, which may be empty.
+
+    >>> red = torch.tensor([0.9, 0.1, 0.0]).view(3, 1, 1)
+    >>> {color: float(region) for color, region in nearest_regions(red, ["#ff0000", "#0000ff"]).items()}
+    {'#ff0000': 1.0, '#0000ff': 0.0}
+    """
+    palette = [torch.tensor(list(bytes.fromhex(color[1:])), dtype=mask.dtype).view(3, 1, 1) / 255 for color in colors]
+    nearest = torch.stack([(mask - color).square().sum(dim=0) for color in palette]).argmin(dim=0)
+    return {color: (nearest == number).float()[None] for number, color in enumerate(colors)}
 
 
 def filled(levels: Tensor) -> Tensor:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -27,6 +25,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 import nst_lightning
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.data import ImagePair
+from nst_lightning.engines.packing import unpacked
 from nst_lightning.errors import UsageError
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.distances import distances
@@ -92,7 +91,7 @@ def run_cell(job: Job) -> Outcome:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             stack.enter_context(silence())
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            return _fit(stack.enter_context(_unpacked(job, folder)), folder, job.seconds)
+            return _fit(stack.enter_context(unpacked(job.config, job.files, folder)), folder, job.seconds)
     except UsageError as error:
         return Outcome(error=error.message)
     except SIGTERMException:  # ends the study too
@@ -105,40 +104,6 @@ def run_cell(job: Job) -> Outcome:
         return Outcome(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:400])
     finally:
         torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _unpacked(job: Job, folder: Path) -> Iterator[dict[str, Any]]:
-    """The job's config, with the files it names in reach: those that came along lie under the current folder."""
-    if not job.files:
-        yield job.config
-        return
-    names = {}
-    for number, (name, content) in enumerate(job.files.items()):
-        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-        names[name] = name if inside else f"files/{number}/{Path(name).name}"
-        path = folder / "inputs" / names[name]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    before = Path.cwd()
-    os.chdir(folder / "inputs")
-    try:
-        yield renamed(job.config, names)
-    finally:
-        os.chdir(before)
-
-
-def renamed(value: Any, names: dict[str, str]) -> Any:
-    """A nested setting with file names replaced.
-
-    >>> renamed({"data": {"style": ["/a/b.jpg", "c"]}}, {"/a/b.jpg": "b.jpg"})
-    {'data': {'style': ['b.jpg', 'c']}}
-    """
-    if isinstance(value, dict):
-        return {key: renamed(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [renamed(item, names) for item in value]
-    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _fit(config: dict[str, Any], folder: Path, seconds: float | None) -> Outcome:

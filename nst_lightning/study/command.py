@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from nst_lightning.errors import BadArgument, UsageError
+from nst_lightning.engines.choice import make_engine, sigterm_raises
+from nst_lightning.engines.engine import Engine, Lost
+from nst_lightning.errors import UsageError
 from nst_lightning.pictures.atomic import atomic_write, write_file, write_table
 from nst_lightning.study.cells import Job, Outcome, run_cell
-from nst_lightning.study.engines import Engine, Processes, RayCluster, Sequential, stop
 from nst_lightning.study.figure import contact_sheet
-from nst_lightning.study.options import ENGINES, parse
+from nst_lightning.study.options import parse
 from nst_lightning.study.page import Results, page
 from nst_lightning.study.plan import Plan
 from nst_lightning.study.results import load, save
@@ -54,7 +52,7 @@ def study(words: Sequence[str]) -> int:
     if twice is not None:
         raise UsageError(f"--config: two studies are called {twice}, and would be written to one folder")
     started = time.monotonic()
-    with contextlib.closing(_engine(options)) as engine, _sigterm_raises():
+    with contextlib.closing(make_engine(options)) as engine, sigterm_raises():
         for flag in ("output", "report"):
             try:
                 Path(getattr(options, flag) or ".").mkdir(parents=True, exist_ok=True)
@@ -69,18 +67,6 @@ def study(words: Sequence[str]) -> int:
     return int(any(outcome.error is not None for result in results for outcome in result.outcomes))
 
 
-def _engine(options: argparse.Namespace) -> Engine:
-    """The engine that the flags ask for; a flag of another engine is an error, not ignored."""
-    given = {name: value for name in ENGINES["ray"] if (value := getattr(options, f"engine.{name}")) is not None}
-    for name, value in given.items():
-        if name not in ENGINES[options.engine]:
-            raise UsageError(f"--engine.{name} {value}: is not for --engine {options.engine}")
-    try:
-        return {"sequential": Sequential, "processes": Processes, "ray": RayCluster}[options.engine](**given)
-    except BadArgument as error:
-        raise UsageError(f"--{error.name} {error.value}: {error.expected}") from error
-
-
 def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
     """Run what is missing of a study, and write what a person sees of it."""
     folders = [plan.folder / "cells" / cell.name for cell in plan.cells]
@@ -91,8 +77,8 @@ def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
     if count:
         print(f"{plan.name}: {count} of {len(kept)} cells are there already", flush=True)
     try:
-        for done, (index, outcome) in enumerate(engine.map(run_cell, Jobs(plan, missing, engine.packs)), start=1):
-            number = missing[index]
+        for done, (index, found) in enumerate(engine.map(run_cell, Jobs(plan, missing, engine.packs)), start=1):
+            number, outcome = missing[index], Outcome(error=found.error) if isinstance(found, Lost) else found
             outcomes[number] = outcome
             if outcome.error is None:
                 save(folders[number], plan.keys[number], outcome)
@@ -116,15 +102,3 @@ def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
     ending = f"{duration(time.monotonic() - started)}{f' · {failed} failed' if failed else ''}"
     print(f"{plan.folder / 'index.html'} · {len(outcomes)} cells · {ending}", flush=True)
     return results
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Inside, SIGTERM ends the study in an orderly way: engines are closed, the part that is done is named."""
-    main = threading.current_thread() is threading.main_thread()  # Python lets no other one handle signals
-    before = signal.signal(signal.SIGTERM, stop) if main else None
-    try:
-        yield
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from nst_lightning.cli.words import home
+from nst_lightning.engines.flags import add_engine
 from nst_lightning.errors import UsageError
-
-ENGINES = {"sequential": (), "processes": ("workers",), "ray": ("workers", "address", "cpus", "gpus")}
 
 
 def help_of(words: Sequence[str]) -> str | None:
@@ -41,9 +40,7 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--output", default="logs/studies")
     parser.add_argument("--report")
-    parser.add_argument("--engine", choices=tuple(ENGINES), default="sequential")
-    for name, kind in (("workers", int), ("address", str), ("cpus", float), ("gpus", float)):
-        parser.add_argument(f"--engine.{name}", type=kind)
+    add_engine(parser)
 
     def fail(message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "))

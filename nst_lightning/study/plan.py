@@ -11,11 +11,12 @@ from typing import Any
 
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.shipped import shipped
+from nst_lightning.engines.packing import files_of
 from nst_lightning.errors import UsageError
 from nst_lightning.pictures.folders import kind_of, pictures_in
 from nst_lightning.study.cells import Job
 from nst_lightning.study.grid import cells_of, read_study, with_values, words_of
-from nst_lightning.study.results import files_of, key_of
+from nst_lightning.study.results import key_of
 
 # what the study itself decides for every cell
 OF_THE_STUDY = ("output", "bits", "quality", "background", "metadata", "turns", "ckpt_path", "config", "checkpoint")

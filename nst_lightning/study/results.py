@@ -11,28 +11,14 @@ from typing import Any
 
 import yaml
 
+from nst_lightning.engines.packing import files_of
 from nst_lightning.pictures.atomic import write_file
-from nst_lightning.pictures.folders import kind_of
 from nst_lightning.pictures.thumbnails import stamp
 from nst_lightning.study.cells import Outcome
-from nst_lightning.training.initial import INITS
 
 RECORD = "cell.json"
 FORMAT = 2  # a cell recorded under another is run again
 RECORDED = ("measured", "curve", "version", "date")
-
-
-def files_of(config: Mapping[str, Any]) -> list[str]:
-    """The files that a config of ``fit`` names: pictures, masks, weights.
-
-    >>> files_of({"data": {"content": "a.jpg", "style": ["b.jpg"]}, "model": {"init": "noise", "features": {}}})
-    ['a.jpg', 'b.jpg']
-    """
-    data, init, weights = config["data"], config["model"].get("init"), config["model"]["features"].get("weights")
-    values = [data.get(name) for name in ("content", "style", "content_mask", "style_mask")]
-    values += [None if init in INITS else init, weights if kind_of(weights) == "file" else None]
-    named = [name for value in values for name in (value if isinstance(value, list) else [value])]
-    return list(dict.fromkeys(name for name in named if name))
 
 
 def key_of(config: Mapping[str, Any], seconds: float | None) -> str:

@@ -27,6 +27,14 @@ class Frame(NamedTuple):
     time: float
 
 
+class Look(NamedTuple):
+    """What a clip says of itself: about how many frames (0: nothing), how many a second, whether it is interlaced."""
+
+    frames: int
+    rate: float
+    interlaced: bool = False
+
+
 class Damaged(ValueError):
     """A clip that cannot be read from some place on; the frames before it were given."""
 
@@ -52,6 +60,34 @@ def frames_of(path: str, start: float = 0.0, end: float | None = None, every: in
             if number % every == 0:
                 yield frame
             number += 1
+
+
+def look_at(path: str) -> Look:
+    """What a clip says of itself; what it is worth shows when it is read."""
+    if Path(path).is_dir():
+        return Look(len(pictures_in(path, "clip")), RATE)
+    try:
+        if Path(path).suffix.lower() in ANIMATED:
+            with Image.open(path) as picture:
+                return Look(
+                    int(getattr(picture, "n_frames", 1)), 1000 / max(float(picture.info.get("duration", 100)), 20.0)
+                )
+        return _look_at_film(path)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        return Look(0, RATE)
+
+
+def _look_at_film(path: str) -> Look:
+    import av
+
+    try:
+        with av.open(path) as file:
+            stream = file.streams.video[0]
+            rate = float(stream.average_rate or RATE)
+            seconds = float(file.duration or 0) / av.time_base
+            return Look(stream.frames or round(seconds * rate), rate, next(file.decode(stream)).interlaced_frame)
+    except (av.FFmpegError, IndexError, StopIteration):
+        return Look(0, RATE)
 
 
 def _all(path: str) -> Iterator[Frame]:

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# a cut: parts of the flow that are closed, and of the contrast that is left, see is_cut()
+LOST, FEW, UNEXPLAINED = 0.12, 0.4, 0.6
+DIFFERENT = 0.03  # mean over the channels: noise of cameras and of compression is less
+
 
 def flow_between(first: Tensor, second: Tensor) -> Tensor:
     """Where each pixel of one frame is in another, by DIS (Kroeger et al. 2016) of OpenCV.
@@ -65,15 +69,20 @@ def inside(flow: Tensor) -> Tensor:
     return ((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)).float()[:, None]
 
 
-def reliability(backward: Tensor, forward: Tensor) -> Tensor:
+def reliability(frame: Tensor, before: Tensor, backward: Tensor, forward: Tensor) -> Tensor:
     """Where the frame before is to be believed: 0 where a pixel was hidden and at edges of motion, else 1.
 
     The two inequalities of Sundaram, Brox and Keutzer (2010) as in Ruder et al. (2016), section 4.1: the flow there and
     back is not closed, ``|w~ + w|² > 0.01 (|w~|² + |w|²) + 0.5``, or it changes, ``|∇u|² + |∇v|² > 0.01 |w|² + 0.002``.
+    And what it leads to looks different: DIS gives the ground behind a thing that moves on the motion of that thing, closed
+    both ways (on a disc that moves by 4 to 12 pixels 0.55 to 0.91 of what was hidden passed the two inequalities; 0.3 to
+    0.4, which looks like what hid it, pass all three). A light that changes is no difference: the median counts as one.
 
     Args:
-        backward: ``(1, 2, H, W)``, from this frame to the one before.
-        forward: from the one before to this.
+        frame: ``(1, 3, H, W)`` in ``[0, 1]``.
+        before: likewise.
+        backward: ``(1, 2, H, W)``, from the frame to the one before.
+        forward: from the one before to the frame.
 
     Returns:
         ``(1, 1, H, W)`` of 0 and 1.
@@ -83,24 +92,33 @@ def reliability(backward: Tensor, forward: Tensor) -> Tensor:
     dx = torch.gradient(backward, dim=3)[0].square().sum(1)
     dy = torch.gradient(backward, dim=2)[0].square().sum(1)
     edge = dx + dy > 0.01 * backward.square().sum(1) + 0.002
-    return (~(open_ | edge)).float()[:, None] * inside(backward)
+    return (~(open_ | edge))[:, None].float() * alike(frame, before, backward)
 
 
-def is_cut(first: Tensor, second: Tensor, reliable: Tensor) -> bool:
-    """Whether a film is cut between two frames: hardly any flow is closed, and their colours differ.
+def alike(frame: Tensor, before: Tensor, backward: Tensor) -> Tensor:
+    """Where a frame looks like what the flow leads to: ``(1, 1, H, W)`` of 0 and 1; see :func:`reliability`."""
+    residual = (frame - warp(before, backward)).abs().mean(1, keepdim=True)
+    residual = functional.avg_pool2d(functional.pad(residual, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return (residual < DIFFERENT + 3 * residual.median()).float() * inside(backward)
+
+
+def is_cut(first: Tensor, second: Tensor, backward: Tensor, reliable: Tensor) -> bool:
+    """Whether a film is cut between two frames: hardly any flow is closed, or little, and it does not explain the second.
+
+    Measured on every pair of eight photographs from 48 to 384 px: cuts have at most 0.1 of their flow closed (0.32 at 64 px
+    and below) and leave more than 0.6 of the second frame's contrast unexplained; a camera that turns by 20 degrees, zooms
+    by 1.4 or moves by a sixth of the picture has 0.17 closed at least and leaves less than half.
 
     Args:
         first: ``(1, 3, H, W)`` in ``[0, 1]``.
         second: likewise.
-        reliable: of the flow between them, see :func:`reliability`.
+        backward: the flow from the second to the first.
+        reliable: of that flow, see :func:`reliability`.
     """
-    if float(reliable.mean()) > 0.4:
-        return False
-    histograms = [
-        torch.stack([torch.histc(frame[0, channel].cpu(), 16, 0, 1) for channel in range(3)]) / frame[0, 0].numel()
-        for frame in (first, second)
-    ]
-    return float((histograms[0] - histograms[1]).abs().sum() / 6) > 0.2  # 0 the same, 1 nothing in common
+    closed = float(reliable.mean())
+    contrast = (second - second.mean(dim=(2, 3), keepdim=True)).abs().mean()
+    left = (second - warp(first, backward)).abs().mean() / contrast.clamp_min(1e-3)
+    return closed < LOST or (closed < FEW and float(left) > UNEXPLAINED)
 
 
 def warping_error(before: Tensor, after: Tensor, backward: Tensor, reliable: Tensor) -> float:

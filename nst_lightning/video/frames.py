@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,21 +16,22 @@ from nst_lightning.module import StyleTransfer
 from nst_lightning.pictures.colors import match_colors
 from nst_lightning.training.scales import Scale, schedule
 from nst_lightning.training.seeds import seeded
-from nst_lightning.video.flow import flow_between, is_cut, reliability, warp, warping_error
+from nst_lightning.video.flow import alike, warp
+from nst_lightning.video.masks import regions_of_frame
+from nst_lightning.video.reel import Reel
 
 EARLIER = (1, 2, 4)  # frames before, to which a frame is held: the nearest that is reliable
 LEAST, MOST = 16, 24  # steps of a frame that follows another
-
-Painted = tuple[Tensor, Tensor]  # a frame of the clip and its result, (1, 3, H, W)
+BLEND = 0.5  # share of the frame beside it in what a frame begins with, from the second pass on
 
 
 class Painter:
-    """Paints frames one after the other.
+    """Paints the frames of a scene, and of others after it.
 
     Args:
         module: the one that is fitted, with the settings of the first frame of a scene.
         data: arguments of :class:`~nst_lightning.ImagePair`; the content is replaced.
-        trainer: arguments of the Trainer.
+        trainer: arguments of the Trainer, ``max_steps`` those of the first frame of a scene.
         seed: of every frame.
         temporal_weight: of the temporal loss.
         flow: ``dis`` or ``none``.
@@ -50,40 +52,57 @@ class Painter:
         self.temporal_weight, self.flow, self.steps = temporal_weight, flow, steps
         self.scales = module.scales
 
-    def paint(self, frame: Tensor, before: Sequence[Painted]) -> tuple[Tensor, dict[str, float]]:
-        """Paint a frame.
+    def paint(self, reel: Reel, scene: range, turns: int) -> None:
+        """Paint what is missing of a scene, pass after pass: forward, then backward, then forward again.
+
+        From the second pass on a frame begins with its own result, half of it that of the frame just painted where that is
+        reliable (Ruder et al. 2016, section 4.4).
+        """
+        for turn in range(1, turns + 1):
+            order = scene if turn % 2 else scene[::-1]
+            for place, number in enumerate(order):
+                if not reel.done(number, turn):
+                    reel.keep(number, turn, *self._frame(reel, number, turn, order[max(0, place - EARLIER[-1]) : place]))
+
+    def _frame(self, reel: Reel, number: int, turn: int, before: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        """Paint one frame.
 
         Args:
-            frame: ``(1, 3, H, W)`` of the clip, at the size of the film.
-            before: frames and results before it, the last one last.
+            reel: the film.
+            number: of the frame.
+            turn: which pass.
+            before: those of the scene that were painted before it in this pass, the last one last.
 
         Returns:
-            ``(1, 3, H, W)`` in ``[0, 1]``, and what was measured: ``steps``, ``cut`` (1 where a scene begins), and where
-            none does ``warping_error`` and ``floor``, that of the clip itself.
+            ``(1, 3, H, W)`` in ``[0, 1]``; the steps and seconds that it took.
         """
-        measured: dict[str, float] = {}
+        started = time.monotonic()
+        frame = reel.photo(number)
         held = begun = None
         if before:
-            backward = flow_between(frame, before[-1][0])
-            reliable = reliability(backward, flow_between(before[-1][0], frame))
-            if not is_cut(before[-1][0], frame, reliable):
-                held, begun = self._held(frame, before, backward, reliable)
-                measured["floor"] = warping_error(before[-1][0], frame, backward, reliable)
-        steps = self._plan(frame, follows=held is not None)
+            held, begun = self._held(reel, frame, number, turn, before)
+        if turn > 1:
+            own = reel.result(number, turn - 1)
+            begun = own if held is None else own + BLEND * held.reliability * (held.target - own)
+        steps = self._plan(frame, follows=begun is not None)
         self.module.begun = begun
         self.module.held = None if held is None else (held, self.temporal_weight)
         with seeded(self.seed):
-            pair = ImagePair(content=frame[0], **self.data)  # type: ignore[arg-type]  # a tensor is a picture too
-            L.Trainer(**self.trainer, max_steps=steps).fit(self.module, datamodule=pair)
+            pair = ImagePair(content=frame[0], **self._data(reel, number))  # type: ignore[arg-type]  # a tensor is a picture too
+            L.Trainer(**self.trainer | {"max_steps": steps}).fit(self.module, datamodule=pair)
         result = self.module.result.detach().cpu().clamp(0, 1).clone()
-        measured |= {"steps": float(steps), "cut": float(held is None)}
-        if held is not None:
-            measured["warping_error"] = warping_error(before[-1][1], result, backward, reliable)
-        return result, measured
+        return result, {"steps": steps, "seconds": time.monotonic() - started}
+
+    def _data(self, reel: Reel, number: int) -> dict[str, Any]:
+        """The settings of a frame's pictures, its mask among them."""
+        path = reel.mask_file(number)
+        if not path.is_file():
+            return self.data
+        return self.data | {"content_mask": regions_of_frame(path, self.data.get("style_mask"))}
 
     def _plan(self, frame: Tensor, follows: bool) -> int:
         """Set the scales of a frame; its steps."""
-        whole = int(self.trainer_steps)
+        whole = int(self.trainer["max_steps"])
         self.module.scales = self.scales
         if not follows:
             return whole
@@ -94,22 +113,22 @@ class Painter:
         self.module.scales = [Scale(1.0, 1, factors)]
         return self.steps or min(MOST, max(LEAST, (last.last - last.first) // 2))
 
-    trainer_steps: int = 0  # of the first frame of a scene
-
-    def _held(self, frame: Tensor, before: Sequence[Painted], backward: Tensor, reliable: Tensor) -> tuple[Held, Tensor]:
+    def _held(self, reel: Reel, frame: Tensor, number: int, turn: int, before: Sequence[int]) -> tuple[Held, Tensor]:
         """What a frame is held to, and what it begins with."""
+        last = reel.result(before[-1], turn)
         if self.flow == "none":
-            target = (before[-1][1] + frame - before[-1][0]).clamp(0, 1)
+            target = (last + frame - reel.photo(before[-1])).clamp(0, 1)
             return Held(target, torch.ones_like(frame[:, :1])), target
-        target = reliable * warp(before[-1][1], backward)
-        trusted = reliable
-        for distance in EARLIER[1:]:
+        target, trusted = torch.zeros_like(frame), torch.zeros_like(frame[:, :1])
+        # what was hidden until now has no paint yet: it begins as the photograph in the last result's colours
+        begun = match_colors(frame, last, None, None).clamp(0, 1)
+        for distance in EARLIER:
             if distance > len(before) or bool((trusted > 0).all()):
                 break
-            photo, result = before[-distance]
-            back = flow_between(frame, photo)
-            more = reliability(back, flow_between(photo, frame)) * (1 - trusted)
-            target, trusted = target + more * warp(result, back), trusted + more
-        # what was hidden until now has no paint yet: it begins as the photograph in the last result's colours
-        fresh = match_colors(frame, before[-1][1], None, None).clamp(0, 1)
-        return Held(target, trusted), target + (1 - trusted) * fresh
+            flow, reliable = reel.between(number, before[-distance])
+            more = reliable * (1 - trusted)
+            carried = warp(last if distance == 1 else reel.result(before[-distance], turn), flow)
+            target, trusted = target + more * carried, trusted + more
+            if distance == 1:  # at edges of motion nothing is held, but paint is there
+                begun = begun + alike(frame, reel.photo(before[-1]), flow) * (carried - begun)
+        return Held(target, trusted), target + (1 - trusted) * begun

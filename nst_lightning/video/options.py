@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nst_lightning.cli.words import home
+from nst_lightning.engines.flags import add_engine
 from nst_lightning.errors import UsageError
 
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mpg", ".ogv")
@@ -33,13 +34,16 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         UsageError: if they are not understood.
     """
     parser = argparse.ArgumentParser("nst video", add_help=False, allow_abbrev=False)
-    parser.add_argument("-o", "--output", default="painted.mp4")
+    parser.add_argument("-o", "--output")
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--end", type=float)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--data.content_mask", "--content_mask", dest="mask")
     parser.add_argument("--video.temporal_weight", dest="temporal_weight", type=float, default=3000.0)
     parser.add_argument("--video.flow", dest="flow", choices=("dis", "none"), default="dis")
     parser.add_argument("--video.steps", dest="steps", type=int)
+    parser.add_argument("--video.passes", dest="passes", type=int, default=1)
+    add_engine(parser)
 
     def fail(message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "))
@@ -47,27 +51,44 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.error = fail  # type: ignore[method-assign]
     first = list(takewhile(lambda word: not word.startswith("-"), words))
     options, flags = parser.parse_known_args(list(words)[len(first) :])
-    if len(first) != 2:
+    if len(first) < 2:
         raise UsageError("video: give a clip and a painting, nst video clip.mp4 painting.jpg; nst video --help says more")
-    options.clip, options.painting = (str(home(word)) for word in first)
-    options.output = str(home(options.output))
-    for name in ("clip", "painting"):
-        path = getattr(options, name)
-        if not Path(path).exists():
-            raise UsageError(f"{path}: no such {name}")
-    if Path(options.painting).suffix.lower() in FILMS:
+    *options.clips, options.painting = (str(home(word)) for word in first)
+    options.output = str(home(options.output or ("painted.mp4" if len(options.clips) == 1 else "painted")))
+    options.mask = home(options.mask)
+    _check_files(options)
+    _check_numbers(options)
+    return options, flags
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    for name, paths in (("clip", options.clips), ("painting", [options.painting])):
+        for path in paths:
+            if not Path(path).exists():
+                raise UsageError(f"{path}: no such {name}")
+    if is_film(options.painting):
         raise UsageError(f"{options.painting}: is a film; the clip comes first, then the painting")
+    if len(options.clips) > 1 and Path(options.output).suffix:
+        raise UsageError(f"--output {options.output}: {len(options.clips)} clips need a folder")
+    if options.mask is not None and len(options.clips) > 1:
+        raise UsageError(f"--data.content_mask {options.mask}: is for one clip, not {len(options.clips)}")
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
     if not (math.isfinite(options.start) and options.start >= 0):
         raise UsageError(f"--start {options.start}: give seconds, 0 or more")
     if options.end is not None and not options.end > options.start:
         raise UsageError(f"--end {options.end}: give seconds, more than --start {options.start}")
-    if options.every < 1:
-        raise UsageError(f"--every {options.every}: give 1 or more")
     if not 0 <= options.temporal_weight <= 1e9:
         raise UsageError(f"--video.temporal_weight {options.temporal_weight}: give a number from 0 to 1e9")
-    if options.steps is not None and options.steps < 1:
-        raise UsageError(f"--video.steps {options.steps}: give 1 or more")
-    return options, flags
+    for flag, value in (("--every", options.every), ("--video.steps", options.steps), ("--video.passes", options.passes)):
+        if value is not None and value < 1:
+            raise UsageError(f"{flag} {value}: give 1 or more")
+
+
+def is_film(path: str) -> bool:
+    """Whether a file is one by its name."""
+    return Path(path).suffix.lower() in FILMS
 
 
 def check_installed() -> None:

@@ -18,8 +18,9 @@ from typing import Any
 
 from rich.console import Console
 
+from nst_lightning.engines.engine import Engine
+from nst_lightning.engines.local import Processes, Sequential
 from nst_lightning.study.cells import run_cell
-from nst_lightning.study.engines import Engine, Processes, Sequential
 from nst_lightning.study.plan import Plan
 from tests.benchmarks.steps import PICTURES, ROOT
 

@@ -19,11 +19,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from nst_lightning.engines.engine import TRIES, Engine
+from nst_lightning.engines.local import Processes, Sequential
+from nst_lightning.engines.packing import renamed
 from nst_lightning.main import main
 from nst_lightning.network.features import _scales
 from nst_lightning.network.weights import _load_weights
-from nst_lightning.study.cells import Job, Outcome, renamed, run_cell
-from nst_lightning.study.engines import TRIES, Engine, Processes, Sequential
+from nst_lightning.study.cells import Job, Outcome, run_cell
 from nst_lightning.study.plan import Plan
 
 
