@@ -20,6 +20,7 @@ from nst_lightning.losses import NeighborSettings
 from nst_lightning.losses.temporal import Held
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
+from nst_lightning.objective.matching import Known
 from nst_lightning.pictures.picture import resize
 from nst_lightning.training import carry
 from nst_lightning.training.anew import begin_anew
@@ -136,6 +137,7 @@ class StyleTransfer(Measuring):
         # of a film, set before each frame: what it is held to and the weight of that; the image to begin with, not `init`
         self.held: tuple[Held, float] | None = None
         self.begun: Tensor | None = None
+        self.known: Known | None = None  # and what its frames share
         self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
         self.save_hyperparameters(logger=False)
         self.hparams.update(plain({"features": self.settings, "neighbors": self.neighbors, "scales": self.scales}))
@@ -207,6 +209,7 @@ class StyleTransfer(Measuring):
         with torch.device("cpu"):
             self.stages = schedule(self.scales, pair.size, pair.image_size, self.trainer.max_steps)
             self.objective = self.wanted.objective(pair, self.settings)
+            self.objective.pointed.known = self.known
             self.targets = Targets(self.objective, pair, self.wanted.terms(pair), self.tile, self.compiles)
             if self.held is not None:
                 self.objective.hold(*self.held)

@@ -5,8 +5,9 @@ The numbers of the matches are all that a checkpoint needs: the picture that was
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,6 +61,29 @@ def query(content: Tensor | None, image: Tensor | None, first: bool) -> Tensor:
     return CONTENT_SHARE * content + (1 - CONTENT_SHARE) * result
 
 
+class Known:
+    """What was computed of style images, to be used again for the next frame of a film: the latest few."""
+
+    MOST = 16
+
+    def __init__(self) -> None:
+        self._found: dict[Any, Any] = {}
+
+    def get(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What belongs to a key, computed where it is not known."""
+        if key not in self._found:
+            self._found[key] = compute()
+            for old in list(self._found)[: -self.MOST]:
+                del self._found[old]
+        return self._found[key]
+
+
+def digest(style: StyleImage) -> bytes:
+    """A style image and its regions at one size, as a key."""
+    parts = [style.image] if style.regions is None else [style.image, style.regions]
+    return b"".join(hashlib.sha1(part.detach().cpu().contiguous().numpy().tobytes()).digest() for part in parts)
+
+
 class Matcher:
     """Matches the image with the style images within one region, for one loss.
 
@@ -69,6 +93,7 @@ class Matcher:
         layers: the style layers and their shares.
         styles: the style images and their shares.
         field: the image, or its region.
+        known: what was computed of the same style images for other pictures, or None.
     """
 
     def __init__(
@@ -78,16 +103,21 @@ class Matcher:
         layers: dict[Layer, float],
         styles: Sequence[tuple[StyleImage, float]],
         field: Field,
+        known: Known | None = None,
     ) -> None:
         self.loss = loss
         self.features = features
         self.layers = layers
         self.factors = loss.factors(layers)
         (self.reading,) = loss.readings(field, layers)
-        found = [rows for style, share in styles for rows in self._rows(style, field.number, share)]
+        self._known = Known() if known is None else known
+        self._key = ("rows", loss.name, field.number, *(part for style, share in styles for part in (digest(style), share)))
+        self.styles: list[Rows] = self._known.get(self._key, lambda: self._all_rows(styles, field.number))
+
+    def _all_rows(self, styles: Sequence[tuple[StyleImage, float]], number: int) -> list[Rows]:
+        found = [rows for style, share in styles for rows in self._rows(style, number, share)]
         whole = sum(rows.share for rows in found)  # a style image may have nothing of the region
-        self.styles = [rows._replace(share=rows.share / whole) for rows in found]
-        self._search: Search | None = None
+        return [rows._replace(share=rows.share / whole) for rows in found]
 
     def _rows(self, style: StyleImage, number: int, share: float) -> Iterator[Rows]:
         """The hypercolumns of a style image, turned as often as asked for; none where nothing of the region is visible."""
@@ -121,20 +151,21 @@ class Matcher:
     def numbers(self, picture: Tensor) -> Tensor:
         """The numbers of the rows that a picture's points are matched with, ``(N,)`` int32; the same in all processes."""
         device = picture.device.type
-        if self._search is None:
-            settings = self.loss.settings
-            with torch.autocast(device, enabled=False):
-                self._search = Search(self.styles, settings.axes, settings.occurrence)
+        settings = self.loss.settings
+        with torch.autocast(device, enabled=False):
+            search: Search = self._known.get(
+                ("search", *self._key), lambda: Search(self.styles, settings.axes, settings.occurrence)
+            )
         queries: Tensor | None = None
         for which, columns in read_picture(self.features, picture, self.reading):
             with torch.autocast(device, enabled=False):
-                part = self._search.project(hypercolumns(columns, self.factors))
+                part = search.project(hypercolumns(columns, self.factors))
             if queries is None:
                 queries = part.new_empty(len(self.reading.points), part.shape[1])
             queries[which.to(part.device)] = part
         assert queries is not None
         with torch.autocast(device, enabled=False):
-            found = self._search.match(queries)
+            found = search.match(queries)
         if not self.loss.settings.refresh:
             self._search = None
         # a near tie may go either way on another machine

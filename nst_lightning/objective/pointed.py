@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from nst_lightning.losses.self_similarity import SelfSimilarity
 from nst_lightning.losses.style_loss import PointLoss
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
-from nst_lightning.objective.matching import Matcher, Start, query
+from nst_lightning.objective.matching import Known, Matcher, Start, digest, query
 from nst_lightning.objective.parts import loss_name
 from nst_lightning.objective.reading import read_all
 from nst_lightning.pictures.regions import Regions
@@ -56,6 +57,7 @@ class PointedLosses:
         self._content: Tensor | None = None
         self._matchers: dict[str, Matcher] = {}
         self._numbers: dict[str, Tensor] = {}
+        self.known: Known | None = None  # of a film: what is known of the style images from the frames before
 
     def set(
         self,
@@ -86,7 +88,9 @@ class PointedLosses:
                 if isinstance(loss, NearestNeighbor):
                     target = self._matched(loss, f"{name}/{number}", styles, number, start)
                 else:
-                    target = self._sampled(loss, styles, number)
+                    key = ("samples", name, number, *(part for one in styles for part in (digest(one), one.weight)))
+                    sampled = partial(self._sampled, loss, styles, number)
+                    target = sampled() if self.known is None else self.known.get(key, sampled)
                 if target is not None:
                     self.targets.append(PointTarget(loss, name, area * weight * self.weight, number, target))
         if not any(matcher.loss.settings.refresh for matcher in self._matchers.values()):
@@ -96,7 +100,7 @@ class PointedLosses:
         picture = query(self._content, start.image, start.first)
         field = Field(int(picture.shape[2]), int(picture.shape[3]), self._regions, number)
         shares = [(style, style.weight / sum(one.weight for one in styles)) for style in styles]
-        matcher = Matcher(loss, self.features, self.layers, shares, field)
+        matcher = Matcher(loss, self.features, self.layers, shares, field, self.known)
         if not matcher.styles or not len(matcher.reading.points):
             return None
         saved = (start.matches or {}).get(key)
