@@ -24,7 +24,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow and not soak and not browser" --numprocesses 2 --dist worksteal
 
 # The pages of studies, of nst compare and of nst ui in Chromium, which is installed where that can be done; screenshots in logs/browser/.
 test-browser: $(INSTALLED)

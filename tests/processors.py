@@ -75,7 +75,7 @@ def run(variant: Variant, folder: Path) -> tuple[int, str, float]:
         "-m",
         "pytest",
         "-m",
-        "not slow and not browser",
+        "not slow and not soak and not browser",
         "-p",
         "no:cacheprovider",
         *variant.flags,

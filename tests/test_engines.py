@@ -71,6 +71,7 @@ def test_a_process_that_dies_costs_no_cell(tmp_path):
     assert all(outcome.error is None for outcome in outcomes(Processes(2), die_at_first, tmp_path).values())
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_process_each_time_is_given_up(tmp_path):
     """Fails if a cell that cannot run keeps the study from ending."""
     found = outcomes(Processes(1), die_always, tmp_path, count=3)
@@ -96,6 +97,7 @@ def pictures_of(folder: Path) -> list[np.ndarray]:
     return [np.asarray(Image.open(folder / "seeds" / "cells" / str(seed) / "result.png")) for seed in range(5)]
 
 
+@pytest.mark.slow
 def test_ray_with_a_worker_killed(study, workdir, one_thread):
     """Fails if Ray's workers do not get the pictures, give other results, or a killed one leaves a hole in the figure."""
     pytest.importorskip("ray")
@@ -165,7 +167,7 @@ def start_and_wait(words: list[str], cells: int, folder: Path) -> subprocess.Pop
     ("engine", "sent", "code"),
     [
         pytest.param("sequential", signal.SIGTERM, 143, id="SIGTERM, one process"),
-        pytest.param("processes", signal.SIGINT, 130, id="SIGINT, several processes"),
+        pytest.param("processes", signal.SIGINT, 130, id="SIGINT, several processes", marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_a_study_and_keeps_its_cells(study, workdir, engine, sent, code):
@@ -185,6 +187,7 @@ def test_a_signal_ends_a_study_and_keeps_its_cells(study, workdir, engine, sent,
     assert not alive
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_study_that_is_killed(study, workdir):
     """Fails if processes go on computing for nobody when the study itself is gone."""
     with start_and_wait([*study, "--output", "out", "--engine", "processes"], 1, workdir / "out") as process:

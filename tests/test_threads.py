@@ -123,6 +123,7 @@ if __name__ == "__main__":
 
 
 @GNU
+@pytest.mark.slow
 def test_workers_of_a_program_that_has_loaded_torch(tmp_path):
     """If this fails, the workers of a study spin: each of them for each core of the machine."""
     (tmp_path / "program.py").write_text(WORKER)
@@ -131,6 +132,7 @@ def test_workers_of_a_program_that_has_loaded_torch(tmp_path):
 
 
 @GNU
+@pytest.mark.slow
 def test_workers_of_ray(tmp_path):
     """If this fails, workers on a cluster, which do not inherit an environment, spin."""
     pytest.importorskip("ray")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.shipped import shipped
+from nst_lightning.cli.words import home
 from nst_lightning.engines.packing import files_of
 from nst_lightning.errors import UsageError
 from nst_lightning.pictures.folders import kind_of, pictures_in
@@ -22,6 +23,7 @@ from nst_lightning.study.results import key_of
 OF_THE_STUDY = ("output", "bits", "quality", "background", "metadata", "turns", "ckpt_path", "config", "checkpoint")
 OF_THE_STUDY_IN_TRAINER = ("logger", "callbacks", "enable_progress_bar", "enable_checkpointing")
 FACTOR = re.compile(r"x(\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
+PICTURES = ("data.content", "data.style")  # settings that the rest of a config does not depend on
 Values = Mapping[str, Sequence[str]]
 
 
@@ -51,7 +53,7 @@ class Plan:
         try:
             resolve = cache(lambda *words: parser.resolve(list(words)))
             words = [self._words(cell.settings, flags, resolve) for cell in self.cells]
-            self.configs = [_essence(parser.resolve(cell)) for cell in words]
+            self.configs = [_essence(config) for config in self._resolved(flags, resolve)]
             _check_one_of(words)
         except UsageError as error:
             raise UsageError(f"--config {path}: {error.message.replace('--config ', 'its config ', 1)}") from error
@@ -70,6 +72,15 @@ class Plan:
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     settings = settings | {name: float(f"{value * float(match[1]):.12g}")}
         return words_of(self.study, settings, flags)
+
+    def _resolved(self, flags: Sequence[str], resolve: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The whole config of each cell. Cells that differ in their pictures only are parsed together: of ten thousand."""
+        for cell in self.cells:
+            files = {name: cell.settings[name] for name in PICTURES if kind_of(cell.settings.get(name)) == "file"}
+            others = {name: value for name, value in cell.settings.items() if name not in files}
+            config = resolve(*self._words(others, flags, resolve))
+            data = config["data"] | {name.partition(".")[2]: home(value) for name, value in files.items()}
+            yield config | {"data": data}
 
     def job(self, number: int, packs: bool) -> Job:
         """The job of a cell; if it ``packs``, with the files that its config names."""

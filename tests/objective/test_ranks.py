@@ -71,7 +71,7 @@ def assert_runs_close(found: list[float], expected: list[float], name: str) -> N
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-5, atol=1e-7, msg=name)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
 def test_two_processes_make_the_steps_of_one(pictures, tmp_path, optimizer):
     """If this fails, machines that share an image make another one: sums are lost, or lost after a change of scale."""
     flags = ["--model.optimizer", optimizer, "--model.tile", "24", "--model.style_loss", "gram", "--model.tv_weight", "0.1"]
@@ -149,6 +149,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_in_one_process(pictures, tmp_path):
     """If this fails, one process with less memory than the others ends the run, or makes another picture."""
     flags = ["--model.style_loss", "gram", "--model.tile", "32"]

@@ -47,6 +47,7 @@ def timed(monkeypatch, *seconds: float) -> None:
     monkeypatch.setattr(Compilation, "_seconds", staticmethod(measure))
 
 
+@pytest.mark.slow
 def test_the_compiled_objective_is_the_same(objective, monkeypatch, capsys):
     """Fails if the compiler changes value or gradient, or compiles again at every step."""
     timed(monkeypatch, 1.0, 99.0, 0.5)

@@ -368,6 +368,7 @@ print("difference", float((module.result - expected).abs().mean()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits address space as Linux does")
+@pytest.mark.slow
 def test_an_allocation_that_really_fails(pictures):
     """If this fails, torch says in other words than expected that memory is out, or the failed step keeps its memory."""
     # glibc would keep what the first run freed, at times enough for all that the second one needs
