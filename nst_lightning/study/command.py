@@ -14,8 +14,8 @@ from nst_lightning.engines.choice import make_engine, sigterm_raises
 from nst_lightning.engines.engine import Engine, Lost
 from nst_lightning.errors import UsageError
 from nst_lightning.pictures.atomic import atomic_write, write_file, write_table
+from nst_lightning.pictures.sheet import contact_sheet
 from nst_lightning.study.cells import Job, Outcome, run_cell
-from nst_lightning.study.figure import contact_sheet
 from nst_lightning.study.options import parse
 from nst_lightning.study.page import Results, page
 from nst_lightning.study.plan import Plan

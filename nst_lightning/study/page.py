@@ -18,10 +18,10 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
+from nst_lightning.pictures.sheet import SMALLEST, Panel, Sheet
 from nst_lightning.pictures.similarity import difference
 from nst_lightning.pictures.thumbnails import opened, thumbnail
 from nst_lightning.study.cells import Outcome
-from nst_lightning.study.figure import SMALLEST, Panel, Sheet
 from nst_lightning.study.plan import Plan
 from nst_lightning.study.plots import Point, chart, plottable, scatter, stroke
 from nst_lightning.training.description import flatten

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from nst_lightning.study.figure import plain_matplotlib
+from nst_lightning.pictures.sheet import plain_matplotlib
 from nst_lightning.wording import digits
 
 COLORS = ("#2f72d6", "#d2551f", "#239a58", "#a04fc4", "#bd8500", "#d43d79", "#1796a8", "#8a6d58", "#7f8c1c", "#7d8591")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import time
 import uuid
@@ -18,13 +19,15 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.atomic import write_file
 from nst_lightning.pictures.picture import ImageError, fit_size
 from nst_lightning.pictures.read import read_image
-from nst_lightning.pictures.thumbnails import stamp
+from nst_lightning.pictures.sheet import Panel, Sheet, contact_sheet
+from nst_lightning.pictures.thumbnails import stamp, thumbnail
 from nst_lightning.ui.brush import KEEP, mask_from, save_mask
 from nst_lightning.ui.estimate import said
 from nst_lightning.ui.painting import Easel, Painting
 from nst_lightning.ui.wishes import COLORS, Wishes, variants
 
 TICK = 0.4  # seconds between two looks at the easel
+IN_A_SHEET = 256  # pixels
 KEPT = 64  # pictures that can be gone on with, of all pages together; the history keeps all
 
 
@@ -33,6 +36,15 @@ def _shape_of(photo: str, changed: int, size: int) -> tuple[int, int]:
     """Height and width of a file's picture: it is asked for at every turn of a dial."""
     rgb = read_image(photo).rgb
     return int(rgb.shape[1]), int(rgb.shape[2])
+
+
+def _sheet(rows: list[tuple[Path, Path]]) -> bytes:
+    """Photographs and results side by side, as a PNG: the whole of a folder at a look."""
+    cells = [[[Panel(picture=thumbnail(str(file), IN_A_SHEET))] for file in row] for row in rows]
+    labels = [Panel(target.stem) for _, target in rows]
+    file = io.BytesIO()
+    contact_sheet(Sheet(cells, labels, [Panel("photograph"), Panel("result")])).save(file, format="PNG")
+    return file.getvalue()
 
 
 class Handlers:
@@ -230,6 +242,7 @@ class Handlers:
             raise gr.Error("Drop some photographs first.")
         waiting = [(path, self.easel.put(one)) for path, one in wanted]
         files: list[str] = []
+        rows: list[tuple[Path, Path]] = []
         folder = self.easel.history.folder / f"folder-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         for number, (path, painting) in enumerate(waiting, start=1):
             yield f"{number} of {len(waiting)}: {path.stem}", files
@@ -240,4 +253,11 @@ class Handlers:
                 target = folder / f"{path.stem}{f'-{number}' if (folder / f'{path.stem}.png').exists() else ''}.png"
                 write_file(target, painting.entry.picture.read_bytes())
                 files = [*files, str(target)]
-        yield f"{len(files)} of {len(waiting)} painted", files
+                rows.append((path, target))
+        if rows:
+            write_file(folder / "sheet.png", _sheet(rows))
+            files = [str(folder / "sheet.png"), *files]
+        failed = [
+            f"{path.name} ({painting.error or painting.state})" for path, painting in waiting if painting.entry is None
+        ]
+        yield f"{len(rows)} of {len(waiting)} painted{', not ' if failed else ''}{', '.join(failed)}", files

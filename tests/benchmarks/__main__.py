@@ -5,7 +5,7 @@ against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/sty
 ``breakdown``: where the time of a step goes. ``tiles``: time and memory from 256 to 4096 px. ``ranks``: two processes at
 one image. ``cells``: the engines of studies. ``startup``: what a person waits for. ``beside``: two runs at once, and one
 beside a busy core. ``presets``: time and memory of each at 512 px.
-``page``: `nst ui`.
+``page``: `nst ui`. ``film``: steadiness against the temporal weight.
 """
 
 from __future__ import annotations
@@ -24,9 +24,22 @@ from rich.table import Table
 
 from nst_lightning.objective.memory import peak_memory
 from nst_lightning.training.precision import choose_precision
-from tests.benchmarks import beside, breakdown, crowson, many, page, presets, roots, startup, steps, tiled
+from tests.benchmarks import beside, breakdown, crowson, film, many, page, presets, roots, startup, steps, tiled
 
-PARTS = ("startup", "steps", "breakdown", "roots", "crowson", "tiles", "ranks", "cells", "beside", "presets", "page")
+PARTS = (
+    "startup",
+    "steps",
+    "breakdown",
+    "roots",
+    "crowson",
+    "tiles",
+    "ranks",
+    "cells",
+    "beside",
+    "presets",
+    "page",
+    "film",
+)
 
 
 def cpu_name() -> str:
@@ -150,6 +163,8 @@ def main() -> None:
         found["presets"] = presets.report(console, precisions[-1])
     if "page" in args.parts:
         found["page"] = page.report(console)
+    if "film" in args.parts:
+        found["film"] = film.report(console)
     found["peak_bytes"] = peak_memory()
     if "tiles" in args.parts:  # forgets the peak so far
         found["tiles"] = tiled.report(console, precisions[-1], args.tile_steps, args.output.with_name("tiles.png"))

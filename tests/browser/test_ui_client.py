@@ -160,3 +160,28 @@ def test_for_others_there_is_a_password(tmp_path):
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+def test_a_folder_of_photographs(tmp_path):
+    """Results are called after their photographs, also two of one name; a sheet shows all; what failed is named."""
+    import shutil
+
+    from nst_lightning.ui.estimate import Estimate
+    from nst_lightning.ui.handlers import Handlers
+    from nst_lightning.ui.history import History
+    from nst_lightning.ui.painting import Easel
+
+    photos = []
+    for name, source in (("a/cat.jpg", PHOTO), ("b/cat.jpg", OTHER), ("c/no.jpg", None)):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(source, tmp_path / name) if source else (tmp_path / name).write_text("no picture")
+        photos.append(str(tmp_path / name))
+    easel = Easel(History(tmp_path / "ui"), Estimate(tmp_path / "seconds.json"))
+    try:
+        *said, (last, files) = Handlers(easel).folder(photos, [(PAINTING, None)], "draft", 64, 0, 1, "the painting's", 0)
+    finally:
+        easel.close()
+    assert [line for line, _ in said] == ["1 of 3: cat", "2 of 3: cat", "3 of 3: no"]
+    assert last.startswith("2 of 3 painted, not no.jpg (")
+    assert [Path(file).name for file in files] == ["sheet.png", "cat.png", "cat-2.png"]
+    assert Image.open(files[1]).size == (64, 48) and Image.open(files[0]).size > (128, 96)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_lightning.study.figure import ERROR_PAPER, Panel, Sheet, contact_sheet, plain_matplotlib, width_of, wrap
+from nst_lightning.pictures.sheet import ERROR_PAPER, Panel, Sheet, contact_sheet, plain_matplotlib, width_of, wrap
 
 RED = (200, 0, 0)
 PAPER = tuple(bytes.fromhex(ERROR_PAPER[1:]))
