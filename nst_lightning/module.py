@@ -31,7 +31,7 @@ from nst_lightning.training.measuring import Measuring
 from nst_lightning.training.optimizers import Optimization
 from nst_lightning.training.precision import check_precision
 from nst_lightning.training.progress import Progress
-from nst_lightning.training.resume import check_shapes
+from nst_lightning.training.resume import check_same, check_shapes
 from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
 from nst_lightning.training.settings import plain, settings_of
 from nst_lightning.training.steering import Steering
@@ -164,6 +164,7 @@ class StyleTransfer(Measuring):
     def setup(self, stage: str) -> None:
         """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
         self.check(self.pair, self.trainer.precision, self.trainer.callbacks)  # type: ignore[attr-defined]
+        check_same(self.pair, self.hparams)
         self.resuming.begin(self.pair)
         self._keep_matches()
         self.stage = None

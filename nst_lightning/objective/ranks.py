@@ -104,6 +104,18 @@ def together(device: torch.device) -> Iterator[None]:
             raise SharedOutOfMemory
 
 
+def gather(value: Any) -> list[Any]:
+    """What every process has under some name, in their order; all call this."""
+    found: list[Any] = [None] * world()
+    if world() == 1:
+        return [value]
+    try:
+        dist.all_gather_object(found, value)
+    except RuntimeError as error:
+        raise LostProcess from error
+    return found
+
+
 def agree(value: int, device: torch.device) -> int:
     """The smallest of a number over all processes."""
     found = torch.tensor(value, device=device)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+import nst_lightning
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
-from nst_lightning.objective.ranks import say
+from nst_lightning.objective.ranks import gather, say
 from nst_lightning.training import carry
 from nst_lightning.training.result import Result
 from nst_lightning.training.scales import Stage
@@ -98,6 +99,23 @@ def fingerprint(pair: ImagePair) -> dict[str, Any]:
 
 def _sums(picture: Tensor | None) -> list[Tensor] | None:
     return None if picture is None else [picture.sum(dim=side, dtype=torch.float64).float() for side in (-1, -2)]
+
+
+def check_same(pair: ImagePair, settings: Mapping[str, Any]) -> None:
+    """Whether all processes that share an image have the same: else they would add up gradients of different pictures.
+
+    Raises:
+        BadArgument: in all of them, naming what differs.
+    """
+    own = {
+        "version": nst_lightning.__version__,
+        "settings": sorted((name, repr(value)) for name, value in settings.items()),
+    }
+    first, *others = gather(own | fingerprint(pair))
+    for number, theirs in enumerate(others, start=1):
+        if names := differences(first, theirs):
+            expected = f"process {number} has another {' and '.join(names)} than process 0; start all with the same command"
+            raise BadArgument("strategy", "tiles", expected)
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

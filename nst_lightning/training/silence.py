@@ -25,6 +25,7 @@ WARNINGS = (
     ".*skip_none parameter was deprecated.*",
     ".*Unable to serialize instance.*",  # a default of somebody's callback, in the saved config
     ".*JsonargparseDeprecationWarning.*",
+    r".*It is recommended to use `self\.log\(.*sync_dist.*",  # all processes of an image have the same numbers
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -163,3 +164,32 @@ def test_memory_that_runs_out_in_one_process(pictures, tmp_path):
     assert said and len(set(said)) == len(said), said  # one process speaks
     for name, values in enough.items():
         torch.testing.assert_close(torch.tensor(short[name]), torch.tensor(values), rtol=1e-3, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("painting", ["the same", "another"])
+def test_two_launches_on_two_nodes(pictures, tmp_path, painting):
+    """One image on several machines, each started by its own torchrun; if this fails, a machine that was started with
+    other pictures spoils the image without a word."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ["--data.size", "48", "--trainer.max_steps", "2", "--model.tile", "24", "--trainer.accelerator", "cpu"]
+    flags += ["--trainer.num_nodes", "2", "--trainer.devices", "1", "--trainer.strategy", "tiles", "--output", "out.png"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    running = []
+    for node in range(2):
+        folder = tmp_path / str(node)
+        folder.mkdir()
+        both = [*map(str, pictures)] if painting == "the same" or node == 0 else [str(pictures[0]), str(pictures[0])]
+        launch = ["torch.distributed.run", "--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1"]
+        launch += ["--master-addr", "127.0.0.1", "--master-port", str(port), "-m", "nst_lightning", "fit"]
+        command = [sys.executable, "-m", *launch, *both, *flags]
+        running.append(subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=200)[1] for process in running]
+    if painting == "the same":
+        assert [process.returncode for process in running] == [0, 0], said
+        assert (tmp_path / "0" / "out.png").exists() and not (tmp_path / "1" / "out.png").exists()
+    else:
+        assert all("process 1 has another style images than process 0" in one for one in said), said
+        assert not list(tmp_path.rglob("*.png")), "something was written"
