@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -13,11 +14,9 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance
 from nst_lightning.pictures.masks import regions_of
 from nst_lightning.pictures.oklab import hues_of
-from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
+from nst_lightning.pictures.picture import MAX_PIXELS, Picture, fit_size, resize_picture
 from nst_lightning.pictures.regions import shrink
 from nst_lightning.pictures.sources import name_of, names_of, read, several
-
-MAX_SIZE = 16384
 
 
 class Steps:
@@ -82,7 +81,7 @@ class ImagePair(L.LightningDataModule):
     Args:
         content: picture file whose scene is kept.
         style: picture file whose look is taken, several, or a folder (all its pictures). Each keeps its aspect ratio.
-        size: longer side of the result in pixels, 1 to 16384, or `original`: that of the content image (of the style image
+        size: longer side of the result in pixels, 1 or more, or `original`: that of the content image (of the style image
             where there is none). The pictures are resized to it, smaller ones too.
         style_weights: one number of 0 or more for each style image; all alike if not given.
         style_scale: longer side of the style image relative to the result's, above 0: larger strokes above 1.
@@ -151,14 +150,17 @@ class ImagePair(L.LightningDataModule):
 
     def _set_size(self, size: Any) -> None:
         """The longer side of the result, and with it that of the style."""
-        if isinstance(size, str) or not 1 <= size <= MAX_SIZE:
-            raise BadArgument("size", size, f"the longer side in pixels, from 1 to {MAX_SIZE}, or original")
+        if isinstance(size, str) or size < 1:
+            raise BadArgument("size", size, "the longer side in pixels, 1 or more, or original")
         self.size = int(size)
         self.style_scale = self._style_scale if self.style_size is None else self.style_size / size
-        if not 1 <= size * self.style_scale <= MAX_SIZE:
-            scaled = self.style_size is None
-            name, value = ("style_scale", self._style_scale) if scaled else ("style_size", self.style_size)
-            raise BadArgument(name, value, f"the style image's longer side has to be 1 to {MAX_SIZE} pixels")
+        if size * self.style_scale < 1:
+            raise BadArgument(*self._style_setting, "the style image's longer side has to be 1 pixel or more")
+
+    @property
+    def _style_setting(self) -> tuple[str, Any]:
+        """What decides the size of the style image."""
+        return ("style_scale", self._style_scale) if self.style_size is None else ("style_size", self.style_size)
 
     def setup(self, stage: str) -> None:
         """Read the pictures, once."""
@@ -173,7 +175,7 @@ class ImagePair(L.LightningDataModule):
             shown = content or first
             assert shown is not None
             self._set_size(max(shown.rgb.shape[-2:]))
-        content = _fitted(content, self.size) if content else None
+        content = _fitted(content, self.size, ("size", self.size)) if content else None
         self.content_image = content.rgb[None] if content else None
         self.alpha = content.alpha if content else None
         self.dpi = content.dpi if content else None
@@ -182,7 +184,7 @@ class ImagePair(L.LightningDataModule):
         for number, source in enumerate(self.style_sources):
             # a source may be an open file, which is read once
             picture = first if first and number == 0 else read("style", source)
-            pictures.append(_fitted(picture, style_size))
+            pictures.append(_fitted(picture, style_size, self._style_setting))
         rgbs = [self._recolor(picture) for picture in pictures]
         shape = None if content is None else (int(content.rgb.shape[-2]), int(content.rgb.shape[-1]))
         masks, sizes = self.style_masks, [picture.rgb.shape[-2:] for picture in pictures]
@@ -299,7 +301,12 @@ def style_shape(style: StyleImage, size: int, style_scale: float) -> tuple[int, 
     return fit_size(int(style.image.shape[-2]), int(style.image.shape[-1]), max(1, round(size * style_scale)))
 
 
-def _fitted(picture: Picture, longer_side: int) -> Picture:
-    """The picture with this longer side."""
+def _fitted(picture: Picture, longer_side: int, asked: tuple[str, Any]) -> Picture:
+    """The picture with this longer side, which some setting asked for."""
     height, width = (int(side) for side in picture.rgb.shape[-2:])
+    pixels = math.prod(fit_size(height, width, longer_side))
+    if pixels > MAX_PIXELS:
+        most = int(longer_side * math.sqrt(MAX_PIXELS / pixels))
+        expected = f"makes {pixels / 1e6:.0f} million pixels of this picture; {most} pixels at its longer side at most"
+        raise BadArgument(*asked, expected)
     return resize_picture(picture, fit_size(height, width, longer_side))

@@ -19,7 +19,7 @@ from nst_lightning.callbacks import RunLog, SaveResult
 from nst_lightning.cli.early import read_config
 from nst_lightning.cli.flags import NESTED
 from nst_lightning.cli.parser import Parser, flag_of
-from nst_lightning.cli.places import check_output_file, check_places
+from nst_lightning.cli.places import check_output_file, check_places, check_room
 from nst_lightning.cli.runs import SaveConfig, name_run
 from nst_lightning.cli.settle import LOGS, argument_named_in, as_list, check_processes, check_trainer, explain_class, settle
 from nst_lightning.cli.words import expand
@@ -200,6 +200,7 @@ class NSTCommandLine(LightningCLI):
         self.datamodule.setup("fit")
         if config.data.size == "original":
             check_output_file(config, self.datamodule.size)
+        check_room(config, self.datamodule.image_size)
         # what was asked for: on a CPU, Lightning runs 16-mixed as bf16-mixed
         precision = str(config.trainer.precision or self.trainer.precision)
         self.model.check(self.datamodule, precision, self.trainer.callbacks)  # type: ignore[attr-defined]

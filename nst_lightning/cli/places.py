@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
 from nst_lightning.errors import BadArgument
+from nst_lightning.pictures.atomic import final_path
 from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.write import check_folder, check_output, parse_color
 
@@ -39,6 +41,33 @@ def check_places(config: Any, loggers: Sequence[Any], size: int) -> None:
             check_folder(folder)
         except ImageError as error:
             raise BadArgument(name, folder, f"{error}; {remedy}") from error
+
+
+def check_room(config: Any, shape: tuple[int, int]) -> None:
+    """Whether the disks have room for the picture, and for the checkpoints of a large one.
+
+    Args:
+        config: of ``fit``.
+        shape: height and width of the result.
+
+    Raises:
+        BadArgument: naming the flag.
+    """
+    pixels = shape[0] * shape[1]
+    wanted = []
+    if config.output is not None:
+        wanted.append(("output", config.output, 3 * pixels * config.bits // 8))
+    if config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run:
+        # the new one is whole before the old one goes; image, average and two moments of the optimiser in float32
+        folder = config.checkpoint.dirpath or config.trainer.default_root_dir or "."
+        wanted.append(("checkpoint.dirpath", folder, 2 * 4 * 3 * 4 * pixels))
+    for name, path, needed in wanted:
+        folder = next(one for one in (final_path(path).absolute(), *final_path(path).absolute().parents) if one.is_dir())
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            without = "; or --trainer.enable_checkpointing false" if name != "output" else ""
+            expected = f"{needed / 2**30:.2f} GiB will be written there, {free / 2**30:.2f} are free{without}"
+            raise BadArgument(name, path, expected)
 
 
 def check_output_file(config: Any, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,14 @@ def test_a_picture_says_how_it_was_made(metadata, pictures, workdir):
     config = (run_folder() / "config.yaml").read_text()
     assert config.startswith(f"# nst_lightning=={nst_lightning.__version__}\n")
     assert yaml.safe_load(config)["seed_everything"] == 5
+
+
+def test_a_disk_without_room(pictures, workdir, monkeypatch, capsys):
+    """If this fails, a large run ends after hours because its picture, or its checkpoint, does not fit the disk."""
+    usage = shutil.disk_usage(workdir)
+    for flags, flag in ((["--output", "out.png"], "--output out.png"), ([], "--checkpoint.dirpath .")):
+        free = 1000 if flags else 40_000
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage._replace(free=free))
+        assert main(["fit", *map(str, pictures), "--data.size", "64", *flags]) == 2
+        assert f"error: {flag}: 0.00 GiB will be written there, 0.00 are free" in capsys.readouterr().err
+    assert not Path("logs").exists()
