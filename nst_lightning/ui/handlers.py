@@ -27,6 +27,7 @@ from nst_lightning.ui.painting import Easel, Painting
 from nst_lightning.ui.wishes import COLORS, Wishes, variants
 
 TICK = 0.4  # seconds between two looks at the easel
+KEEPSAKES = ("result.png", "result.tif", "film.mp4", "film.webp")
 IN_A_SHEET = 256  # pixels
 KEPT = 64  # pictures that can be gone on with, of all pages together; the history keeps all
 
@@ -232,7 +233,7 @@ class Handlers:
         entry = next((one for one in self.easel.history.entries() if one.folder.name == names[event.index]), None)
         if entry is None:
             raise gr.Error("This picture is no longer there.")
-        files = [str(entry.folder / name) for name in ("result.png", "result.tif")]
+        files = [str(path) for name in KEEPSAKES if (path := entry.folder / name).exists()]
         return entry.command(), (entry.folder / "config.yaml").read_text(encoding="utf-8"), files
 
     def folder(self, photos: Any, paintings: Any, *dials: Any) -> Iterator[tuple[str, Any]]:

@@ -151,7 +151,8 @@ def make_page(easel: Easel) -> gr.Blocks:
         with gr.Accordion("Everything painted so far", open=True):
             said = "Newest first; choose one for its files and the command that makes it again"
             history = gr.Gallery(columns=5, height=300, label=said, elem_id="history", **CHOICE)
-            files = gr.Files(label="PNG, and TIFF with 16 bits", height=110, interactive=False, elem_id="files")
+            offered = "PNG, TIFF with 16 bits, and the painting as a film"
+            files = gr.Files(label=offered, height=110, interactive=False, elem_id="files")
             command = gr.Textbox(label="Command", buttons=["copy"], interactive=False, lines=2, elem_id="command")
             config = gr.Textbox(
                 label="Config", buttons=["copy"], interactive=False, lines=4, max_lines=12, elem_id="config"

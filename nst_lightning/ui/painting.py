@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import deque
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,21 @@ from torch import Tensor
 
 from nst_lightning.api import Moment, stylize
 from nst_lightning.errors import BadArgument, NonFiniteLoss, UsageError
-from nst_lightning.pictures.picture import Picture, fit_size, resize, resize_picture, to_pil
+from nst_lightning.pictures.films import longest_of, write_film
+from nst_lightning.pictures.picture import ImageError, Picture, fit_size, resize, resize_picture, to_pil
 from nst_lightning.pictures.read import read_image
 from nst_lightning.pictures.regions import shrink
 from nst_lightning.pictures.write import write_image
 from nst_lightning.training.controls import UNDO, Controls
+from nst_lightning.training.timelapse import Timelapse
 from nst_lightning.ui.brush import KEEP, on_photograph, prepared
 from nst_lightning.ui.estimate import Estimate
 from nst_lightning.ui.history import Entry, History
 from nst_lightning.ui.wishes import Wishes, weight_of
 
 SHOWN = 768  # pixels of the forming picture in the page
+FILM = "film.mp4" if find_spec("av") else "film.webp"  # of the forming picture, beside it
+FRAMES, FPS = 60, 10.0  # of the film
 EVERY = 0.5  # seconds between two of them
 
 
@@ -191,7 +196,8 @@ class Easel:
         keeps = wishes.mask is not None and wishes.masked == KEEP
         pair = wishes.pair | prepared(wishes, folder)
         cut = read_image(pair["content"]).alpha if keeps else None
-        watch = Watch(painting, self.estimate.shares(wishes, shape), view if keeps else None, cut)
+        size_of_film = fit_size(*shape, min(longest_of(FILM), SHOWN, max(shape)))
+        watch = Watch(painting, self.estimate.shares(wishes, shape), view if keeps else None, cut, size_of_film)
         size, content, style = pair.pop("size"), pair.pop("content"), pair.pop("style")
         settings: dict[str, Any] = {**wishes.model, **pair, "preset": wishes.preset, "seed": wishes.seed}
         stylize(content, style, size=size, steps=wishes.steps, callback=watch, controls=painting.controls, **settings)
@@ -200,13 +206,17 @@ class Easel:
             self.estimate.learn(wishes, shape, seconds)
         assert watch.last is not None
         result = watch.last.tensor.cpu()
+        watch.film.see(result, lambda: watch.frame(result), last=True)
         alpha = None if photo.alpha is None else shrink(photo.alpha, (int(result.shape[2]), int(result.shape[3])))
         if cut is not None:
             result, alpha = on_photograph(result, shrink(cut, (int(result.shape[2]), int(result.shape[3]))), photo), alpha
         how = "" if painting.step >= painting.steps else f", stopped at step {painting.step} of {painting.steps}"
         height, width = result.shape[-2:]
         said = f"{time.strftime('%d %b %H:%M')} · {width} x {height} · {wishes.preset} · {seconds:.0f} s{how}"
-        return self.history.keep(folder, wishes, result, alpha, painting.controls, said)
+        entry = self.history.keep(folder, wishes, result, alpha, painting.controls, said)
+        with contextlib.suppress(ImageError, OSError):  # the picture is there without it
+            write_film(watch.film.film(), entry.folder / FILM, [number / FPS for number in range(FRAMES)])
+        return entry
 
 
 def give_back() -> None:
@@ -225,13 +235,18 @@ class Watch:
         shares: the work that is done after each step.
         photo: the photograph at the page's size, where parts of it stay; else None.
         cut: ``(1, H, W)``, what does not stay of it.
+        shape: height and width of the film of the forming picture.
     """
 
-    def __init__(self, painting: Painting, shares: list[float], photo: Picture | None, cut: Tensor | None) -> None:
+    def __init__(
+        self, painting: Painting, shares: list[float], photo: Picture | None, cut: Tensor | None, shape: tuple[int, int]
+    ) -> None:
         self.painting = painting
         self.shares = shares
         self.photo = photo
         self.cut = cut
+        self.shape = shape
+        self.film = Timelapse(FRAMES, max(shape))
         self.last: Moment | None = None
         self.started = time.monotonic()
         self._shown = 0.0
@@ -239,16 +254,23 @@ class Watch:
     def __call__(self, moment: Moment) -> None:
         painting, now = self.painting, time.monotonic()
         painting.step, painting.steps, self.last = moment.step, moment.steps, moment
+        self.film.see(moment.tensor, lambda: self.frame(moment.tensor))
         if now - self._shown < EVERY and 1 < moment.step < moment.steps:
             return
         self._shown = now
         painting.losses.append((moment.step, moment.losses["total"]))
         picture = moment.tensor.cpu()
         height, width = int(picture.shape[2]), int(picture.shape[3])
-        shape = fit_size(height, width, min(SHOWN, max(height, width)))
+        painting.picture = self._shown_at(picture, fit_size(height, width, min(SHOWN, max(height, width))))
+        done = self.shares[min(moment.step, len(self.shares)) - 1] / self.shares[-1]
+        painting.left = (now - self.started) * (1 - done) / done
+
+    def frame(self, image: Tensor) -> Image.Image:
+        """A moment as the film has it."""
+        return self._shown_at(image.detach().cpu(), self.shape)
+
+    def _shown_at(self, picture: Tensor, shape: tuple[int, int]) -> Image.Image:
         picture = resize(picture, shape)
         if self.photo is not None and self.cut is not None:
             picture = on_photograph(picture, shrink(self.cut, shape), self.photo)
-        painting.picture = to_pil(picture)
-        done = self.shares[min(moment.step, len(self.shares)) - 1] / self.shares[-1]
-        painting.left = (now - self.started) * (1 - done) / done
+        return to_pil(picture)

@@ -17,8 +17,9 @@ from nst_lightning.main import main
 from nst_lightning.ui.brush import mask_from, save_mask
 from nst_lightning.ui.estimate import Estimate
 from nst_lightning.ui.history import RECORD, History
-from nst_lightning.ui.painting import Easel
+from nst_lightning.ui.painting import FILM, FRAMES, Easel
 from nst_lightning.ui.wishes import Wishes, variants, weight_of
+from nst_lightning.video.clips import frames_of
 
 
 @pytest.fixture
@@ -64,6 +65,7 @@ def test_the_command_makes_the_picture_again(easel, wishes, tmp_path, monkeypatc
     assert [turn.name for turn in painting.controls.turns] == ["style_weight", "color"]
     found = pixels(painting.entry.picture)
     assert np.array_equal(found, repeated(painting, tmp_path, monkeypatch))
+    assert len(list(frames_of(str(painting.entry.folder / FILM)))) == FRAMES
     deep = Image.open(painting.entry.folder / "result.tif")
     assert deep.size == (48, 36)
 
