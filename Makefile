@@ -34,7 +34,7 @@ test-browser: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
 	$(BIN)/python -m pytest -m browser tests/browser
 
-# The same numbers on other processors: older instruction sets, other numbers of threads, no bf16. Half an hour on two cores.
+# The same numbers on other processors: older instruction sets, other numbers of threads, no bf16. A quarter of an hour each on two cores.
 test-processors: $(INSTALLED)
 	$(BIN)/python -m tests.processors
 
@@ -69,7 +69,7 @@ recipes: $(INSTALLED)
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow and not soak"
 
-# A run killed twenty times and resumed each time; fifty pictures of the page begun and stopped at random.
+# A run and a film killed twenty times and resumed each time; fifty pictures of the page begun and stopped at random.
 soak: $(INSTALLED)
 	$(BIN)/python -m pytest -m soak
 

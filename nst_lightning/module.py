@@ -137,6 +137,7 @@ class StyleTransfer(Measuring):
         # of a film, set before each frame: what it is held to and the weight of that; the image to begin with, not `init`
         self.held: tuple[Held, float] | None = None
         self.begun: Tensor | None = None
+        self.pace = 1.0  # of the learning rate: an image that is painted already needs small changes
         self.known: Known | None = None  # and what its frames share
         self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
         self.save_hyperparameters(logger=False)
@@ -225,7 +226,11 @@ class StyleTransfer(Measuring):
         return all(getattr(type(self), name) is getattr(StyleTransfer, name) for name in steps)
 
     def configure_optimizers(self) -> Any:
-        return self.optimization.configure([self.image])
+        made = self.optimization.configure([self.image])
+        optimizer = made["optimizer"] if isinstance(made, dict) else made
+        for group in [] if isinstance(optimizer, LBFGS) else optimizer.param_groups:
+            group["lr"] *= self.pace
+        return made
 
     def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of this run for some parameters."""

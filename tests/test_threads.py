@@ -90,6 +90,7 @@ def test_a_command_and_its_ranks(pictures, tmp_path):
     assert spins(run(tmp_path, *words, *tiles).stderr) == ["1000", "1000"]
 
 
+@pytest.mark.slow
 @GNU
 def test_ranks_that_torchrun_starts(pictures, tmp_path):
     """If this fails, only the processes that Lightning starts are set up."""

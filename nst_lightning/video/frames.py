@@ -23,6 +23,7 @@ from nst_lightning.video.reel import Reel
 
 EARLIER = (1, 2, 4)  # frames before, to which a frame is held: the nearest that is reliable
 SHARE, LEAST, MOST = 6, 3, 6  # steps of a frame that follows another: a part of those of the last scale
+PACE = 0.5  # of the learning rate for a frame that follows: first steps of Adam are as large as it, whatever the slope
 BLEND = 0.5  # share of the frame beside it in what a frame begins with, from the second pass on
 
 
@@ -89,6 +90,7 @@ class Painter:
             begun = own if held is None else own + BLEND * held.reliability * (held.target - own)
         steps = self._plan(frame, follows=begun is not None)
         self.module.begun = begun
+        self.module.pace = PACE if begun is not None else 1.0
         self.module.held = None if held is None else (held, self.temporal_weight)
         with seeded(self.seed):
             pair = ImagePair(content=frame[0], **self._data(reel, number))  # type: ignore[arg-type]  # a tensor is a picture too

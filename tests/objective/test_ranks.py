@@ -106,7 +106,7 @@ def test_a_checkpoint_resumes_with_another_number_of_processes(pictures, tmp_pat
         assert_runs_close(values, whole[name][20:], name)
 
 
-@pytest.mark.parametrize("lost", ["first", "second"])
+@pytest.mark.parametrize("lost", ["first", pytest.param("second", marks=pytest.mark.slow)])
 def test_a_process_that_dies_ends_the_run_with_its_picture(pictures, tmp_path, lost):
     """If this fails, the others wait for a process that will never answer, or the picture is lost with it."""
     long = ["--data.size", "64", "--trainer.max_steps", "100000", "--trainer.accelerator", "cpu", "--model.tile", "24"]

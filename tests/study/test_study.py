@@ -129,6 +129,7 @@ def test_a_factor_is_of_what_the_cell_has_without_it(workdir, base, pictures):
     assert found == [(own / 4, str(pictures[1])), (4 * own, "x2"), (7.5, str(pictures[1])), (120.0, "x2")]
 
 
+@pytest.mark.slow
 def test_distances_are_plotted_against_each_other(workdir, base, pictures):
     """If this fails, the plot of a study shows other values than its table, or pictures as if they were methods."""
     columns = {"setting": ["data.content", "model.style_weight"]}
@@ -318,6 +319,7 @@ def test_only_what_is_missing_or_changed_is_run(done, grid, capsys):
     assert capsys.readouterr().out.count(" left") == 1
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(workdir, base):
     """Fails if a study that was killed loses finished cells, keeps half ones, or ends in another picture."""
     columns = {"setting": "seed_everything", "values": list(range(6))}

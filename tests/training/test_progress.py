@@ -53,7 +53,7 @@ def test_nothing_is_foretold_from_nothing():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal as POSIX systems have it")
-@pytest.mark.parametrize("own", [False, True], ids=["fit", "own Trainer"])
+@pytest.mark.parametrize("own", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["fit", "own Trainer"])
 def test_one_line_of_a_terminal(own, pictures, workdir):
     """If this fails, the line wraps at 80 columns, or Lightning's `Epoch 0/-2` is to be seen."""
     code = (

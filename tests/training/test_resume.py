@@ -21,7 +21,7 @@ def image_of(checkpoint: Path) -> torch.Tensor:
     return torch.load(checkpoint, weights_only=True)["state_dict"]["image"]
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("lbfgs", marks=pytest.mark.slow), "adam"])
 def test_sixty_steps_are_25_and_35(pictures, workdir, optimizer):
     """If this fails, a resumed run is another picture: state is missing from the checkpoint."""
     common = ["--model.optimizer", optimizer, "--model.init", "noise"]

@@ -81,6 +81,7 @@ def test_a_part_stays_as_it_is(easel, wishes, tmp_path, pictures):
     assert np.abs(found - photo)[:, :20].mean() < 4 < 15 < np.abs(found - photo)[:, 28:].mean()
 
 
+@pytest.mark.slow
 def test_a_part_after_another_painting(easel, wishes, tmp_path, monkeypatch):
     """If this fails, the brush's part has the wrong painting, or the command shown does not know the masks."""
     red, green = tmp_path / "red.png", tmp_path / "green.png"

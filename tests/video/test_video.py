@@ -2,8 +2,10 @@
 
 import csv
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -47,7 +49,16 @@ def test_film_is_the_same_after_an_interruption(tmp_path: Path, capsys: pytest.C
     (folder / "pass1" / "000002.png").write_bytes(b"")
     assert main(words) == 0
     assert pictures(output) == whole
-    # a shorter and then a longer part keep what is there; other settings do not
+
+
+@pytest.mark.slow
+def test_what_is_painted_is_kept_for_another_part(tmp_path: Path) -> None:
+    """A shorter and then a longer part keep what is there; other settings do not."""
+    write(tmp_path / "pan.mp4", pan(3, (48, 64)))
+    output = tmp_path / "painted.mp4"
+    words = ["video", str(tmp_path / "pan.mp4"), PAINTING, f"--output={output}", *FAST]
+    assert main(words) == 0
+    whole, folder = pictures(output), Path(f"{output}.frames")
     kept = (folder / "pass1" / "000000.png").stat().st_mtime_ns
     assert main([*words, "--end=0.1"]) == 0 and len(list(frames_of(str(output)))) == 2
     assert main(words) == 0 and (folder / "pass1" / "000000.png").stat().st_mtime_ns == kept
@@ -55,6 +66,7 @@ def test_film_is_the_same_after_an_interruption(tmp_path: Path, capsys: pytest.C
     assert pictures(output)["000000.png"] != whole["000000.png"]
 
 
+@pytest.mark.slow
 def test_scenes_on_processes_are_those_painted_here(tmp_path: Path) -> None:
     """Fails if a scene depends on the one before it, or a cut is not found."""
     other = [photograph(OTHER, (48, 64))] * 2
@@ -72,7 +84,7 @@ def test_scenes_on_processes_are_those_painted_here(tmp_path: Path) -> None:
 def test_several_clips_and_passes(tmp_path: Path) -> None:
     """Two clips of one name go to one folder; a second pass goes backward over the first."""
     for name in ("a", "b"):
-        write(tmp_path / name / "clip.mp4", pan(3, (32, 48), step=2 if name == "a" else 3))
+        write(tmp_path / name / "clip.mp4", pan(2, (32, 48), step=2 if name == "a" else 3))
     clips = [str(tmp_path / name / "clip.mp4") for name in ("a", "b")]
     output = tmp_path / "films"
     assert main(["video", *clips, PAINTING, f"--output={output}", *FAST, "--video.passes=2"]) == 0
@@ -100,6 +112,24 @@ def test_mask_as_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "ends after 2 frames" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_closes_a_film_that_plays(tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    """What is painted until then is a film; the same command goes on."""
+    write(tmp_path / "pan.mp4", pan(40, (48, 64), step=1))
+    output = tmp_path / "out.mp4"
+    words = ["video", str(tmp_path / "pan.mp4"), PAINTING, f"--output={output}", *FAST]
+    process = subprocess.Popen([sys.executable, "-m", "nst_lightning", *words], stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and len(list(tmp_path.glob("out.mp4.frames/pass1/*.json"))) < 3:
+        time.sleep(0.1)
+    process.send_signal(sent)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == code, said
+    assert "stopped; the same command goes on" in said and "Traceback" not in said
+    assert 3 <= len(list(frames_of(str(output)))) < 40
+
+
 def test_without_flow(tmp_path: Path) -> None:
     write(tmp_path / "pan.mp4", pan(2, (32, 48)))
     words = ["video", str(tmp_path / "pan.mp4"), PAINTING, f"--output={tmp_path / 'out.webm'}", *FAST]
@@ -124,11 +154,13 @@ def test_damaged_in_the_middle(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_no_room_on_the_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "pan.mp4", pan(2, (32, 48)))
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1000, 900, 100))  # type: ignore[attr-defined]
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=9 if "frames" in str(path) else usage.free))
     assert main(["video", str(tmp_path / "pan.mp4"), PAINTING, f"--output={tmp_path / 'out.mp4'}", *FAST]) == 2
     assert "--output: 2 frames need about" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of Unix")
 def test_disk_full_in_the_middle(tmp_path: Path) -> None:
     """A file that cannot be written ends in one line; what is there is kept."""
