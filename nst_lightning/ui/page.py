@@ -152,7 +152,7 @@ def make_page(easel: Easel) -> gr.Blocks:
             said = "Newest first; choose one for its files and the command that makes it again"
             history = gr.Gallery(columns=5, height=300, label=said, elem_id="history", **CHOICE)
             offered = "PNG, TIFF with 16 bits, and the painting as a film"
-            files = gr.Files(label=offered, height=110, interactive=False, elem_id="files")
+            files = gr.Files(label=offered, height=190, interactive=False, elem_id="files")
             command = gr.Textbox(label="Command", buttons=["copy"], interactive=False, lines=2, elem_id="command")
             config = gr.Textbox(
                 label="Config", buttons=["copy"], interactive=False, lines=4, max_lines=12, elem_id="config"
