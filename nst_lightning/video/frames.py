@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nst_lightning.data import ImagePair
+from nst_lightning.engines.choice import INTERRUPTED
 from nst_lightning.losses.temporal import Held
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.matching import Known
@@ -65,6 +66,8 @@ class Painter:
         for turn in range(1, turns + 1):
             order = scene if turn % 2 else scene[::-1]
             for place, number in enumerate(order):
+                if INTERRUPTED.is_set():
+                    raise KeyboardInterrupt
                 if not reel.done(number, turn):
                     reel.keep(number, turn, *self._frame(reel, number, turn, order[max(0, place - EARLIER[-1]) : place]))
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nst_lightning.engines.choice import INTERRUPTED
 from nst_lightning.errors import UsageError
 from nst_lightning.pictures.atomic import write_file
 from nst_lightning.pictures.read import read_image
@@ -187,6 +188,8 @@ def unroll(part: Part, folder: Path, size: int, turns: int) -> Iterator[int]:
             wanted.times.append(frame.time)
             before = photo
             yield number + 1
+            if INTERRUPTED.is_set():
+                raise KeyboardInterrupt
         if masks is not None and next(masks, None) is not None:
             raise UsageError(
                 f"--data.content_mask {part.mask}: goes on after the {len(wanted.times)} frames of {part.clip}"
