@@ -20,6 +20,7 @@ from nst_lightning.pictures.read import ImageSource
 from nst_lightning.presets import preset as preset_of
 from nst_lightning.training.controls import Controls
 from nst_lightning.training.precision import choose_precision
+from nst_lightning.training.quietly import fit_quietly
 from nst_lightning.training.seeds import seeded
 from nst_lightning.training.silence import silence
 
@@ -116,17 +117,7 @@ def stylize(
     if not 0 <= seed < 2**32:
         raise BadArgument("seed", seed, "a whole number from 0 to 4294967295")
     of_pair = {name: settings.pop(name) for name in list(settings) if name in inspect.signature(ImagePair).parameters}
-    arguments = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "precision": choose_precision(None)[0],
-        "max_steps": steps,
-        "max_epochs": -1,
-        "limit_val_batches": 0,
-        **(trainer or {}),
-    }
+    arguments = {"precision": choose_precision(None)[0], "max_steps": steps, **(trainer or {})}
     if callback is not None:
         given = arguments.get("callbacks") or []
         arguments["callbacks"] = [*(given if isinstance(given, list | tuple) else [given]), _Call(callback)]
@@ -134,6 +125,6 @@ def stylize(
         module = StyleTransfer(**{**chosen["model"], **settings})
         module.controls = controls
         pair = ImagePair(cast(Any, content), cast(Any, style), size, **of_pair)
-        L.Trainer(**arguments).fit(module, datamodule=pair)
+        fit_quietly(module, pair, **arguments)
     # a PIL image: what Python programs pass pictures around in, and notebooks show
     return to_pil(module.result, pair.alpha)

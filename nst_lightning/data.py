@@ -202,6 +202,7 @@ class ImagePair(L.LightningDataModule):
                 regions = regions.expand(len(self.regions), -1, -1)
             self.styles.append(StyleImage(rgb, regions, float(weight), picture.alpha))
         self._check_visible()
+        _check_pixels(self.image_size, ("size", self.size))
         self._loaded = True
 
     def change(self, **settings: Any) -> None:
@@ -304,9 +305,15 @@ def style_shape(style: StyleImage, size: int, style_scale: float) -> tuple[int, 
 def _fitted(picture: Picture, longer_side: int, asked: tuple[str, Any]) -> Picture:
     """The picture with this longer side, which some setting asked for."""
     height, width = (int(side) for side in picture.rgb.shape[-2:])
-    pixels = math.prod(fit_size(height, width, longer_side))
+    shape = fit_size(height, width, longer_side)
+    _check_pixels(shape, asked)
+    return resize_picture(picture, shape)
+
+
+def _check_pixels(shape: tuple[int, int], asked: tuple[str, Any]) -> None:
+    """Whether a picture can be held that some setting asked for."""
+    pixels = math.prod(shape)
     if pixels > MAX_PIXELS:
-        most = int(longer_side * math.sqrt(MAX_PIXELS / pixels))
+        most = int(max(shape) * math.sqrt(MAX_PIXELS / pixels))
         expected = f"makes {pixels / 1e6:.0f} million pixels of this picture; {most} pixels at its longer side at most"
         raise BadArgument(*asked, expected)
-    return resize_picture(picture, fit_size(height, width, longer_side))

@@ -40,6 +40,7 @@ from nst_lightning.training.tile_sizes import check_losses, check_tile
 from nst_lightning.training.wanted import Wanted
 
 CONTENT_LAYERS = ["relu4_2"]
+PACE = 0.5  # of the learning rate for an image that is painted already: Adam begins with steps as large as that
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 
 
@@ -137,7 +138,6 @@ class StyleTransfer(Measuring):
         # of a film, set before each frame: what it is held to and the weight of that; the image to begin with, not `init`
         self.held: tuple[Held, float] | None = None
         self.begun: Tensor | None = None
-        self.pace = 1.0  # of the learning rate: an image that is painted already needs small changes
         self.known: Known | None = None  # and what its frames share
         self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
         self.save_hyperparameters(logger=False)
@@ -226,11 +226,7 @@ class StyleTransfer(Measuring):
         return all(getattr(type(self), name) is getattr(StyleTransfer, name) for name in steps)
 
     def configure_optimizers(self) -> Any:
-        made = self.optimization.configure([self.image])
-        optimizer = made["optimizer"] if isinstance(made, dict) else made
-        for group in [] if isinstance(optimizer, LBFGS) else optimizer.param_groups:
-            group["lr"] *= self.pace
-        return made
+        return self.optimization.configure([self.image], 1.0 if self.begun is None else PACE)
 
     def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of this run for some parameters."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,11 @@ def test_a_seed_out_of_range_is_named(pictures):
     """If this fails, a seed that cannot be ends in NumPy's words."""
     with pytest.raises(BadArgument, match="seed -1"):
         stylize(*pictures, size=32, steps=1, seed=-1)
+
+
+def test_ctrl_c_is_an_exception_of_the_program(pictures):
+    """If this fails, Ctrl-C in a notebook ends the kernel, and no other is heard afterwards."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        stylize(*map(str, pictures), size=32, steps=5, callback=lambda moment: signal.raise_signal(signal.SIGINT))
+    assert signal.getsignal(signal.SIGINT) is before

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
 from nst_lightning.errors import BadArgument
-from nst_lightning.pictures.atomic import final_path
+from nst_lightning.pictures.atomic import free_bytes
 from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.write import check_folder, check_output, parse_color
 
@@ -62,8 +61,7 @@ def check_room(config: Any, shape: tuple[int, int]) -> None:
         folder = config.checkpoint.dirpath or config.trainer.default_root_dir or "."
         wanted.append(("checkpoint.dirpath", folder, 2 * 4 * 3 * 4 * pixels))
     for name, path, needed in wanted:
-        folder = next(one for one in (final_path(path).absolute(), *final_path(path).absolute().parents) if one.is_dir())
-        free = shutil.disk_usage(folder).free
+        free = free_bytes(path)
         if needed > free:
             without = "; or --trainer.enable_checkpointing false" if name != "output" else ""
             expected = f"{needed / 2**30:.2f} GiB will be written there, {free / 2**30:.2f} are free{without}"

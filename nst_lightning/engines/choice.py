@@ -29,30 +29,13 @@ def make_engine(options: argparse.Namespace) -> Engine:
         raise UsageError(f"--{error.name} {error.value}: {error.expected}") from error
 
 
-INTERRUPTED = threading.Event()  # Ctrl-C came: the exception is lost where a library in C calls back into Python
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    INTERRUPTED.set()
-    raise KeyboardInterrupt
-
-
 @contextlib.contextmanager
-def signals_raise() -> Iterator[None]:
-    """Inside, SIGTERM ends what runs in an orderly way: engines are closed, the part that is done is named.
-
-    So does Ctrl-C, which :data:`INTERRUPTED` tells too; where it is ignored, as in the background of a shell, it stays so.
-    """
-    INTERRUPTED.clear()
+def sigterm_raises() -> Iterator[None]:
+    """Inside, SIGTERM ends what runs in an orderly way: engines are closed, the part that is done is named."""
     main = threading.current_thread() is threading.main_thread()  # Python lets no other one handle signals
-    heard = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     before = signal.signal(signal.SIGTERM, stop) if main else None
-    if heard:
-        signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
         if main:
             signal.signal(signal.SIGTERM, before)
-        if heard:
-            signal.signal(signal.SIGINT, signal.default_int_handler)

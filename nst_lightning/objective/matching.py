@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from nst_lightning.objective.reading import read_picture
 from nst_lightning.pictures.pyramid import coarse
 from nst_lightning.pictures.regions import Regions
 
+T = TypeVar("T")
 CONTENT_SHARE = 0.75  # of the picture that is matched: the photograph's, beside the result so far
 
 
@@ -61,24 +62,24 @@ def query(content: Tensor | None, image: Tensor | None, first: bool) -> Tensor:
     return CONTENT_SHARE * content + (1 - CONTENT_SHARE) * result
 
 
-class Known:
-    """What was computed of style images, to be used again for the next frame of a film: the latest few."""
-
-    MOST = 16
-
-    def __init__(self) -> None:
-        self._found: dict[Any, Any] = {}
-
-    def get(self, key: Any, compute: Callable[[], Any]) -> Any:
-        """What belongs to a key, computed where it is not known."""
-        if key not in self._found:
-            self._found[key] = compute()
-            for old in list(self._found)[: -self.MOST]:
-                del self._found[old]
-        return self._found[key]
+Known = dict[Any, Any]  # what was computed of style images, to be used again for the next frame of a film
+MOST_KNOWN = 16
 
 
-def digest(style: StyleImage) -> bytes:
+def recall(known: Known | None, name: Any, styles: Sequence[StyleImage], compute: Callable[[], T]) -> T:
+    """What is known of some style images under a name, computed where it is not; without ``known``, computed."""
+    if known is None:
+        return compute()
+    key = (name, *(part for style in styles for part in (_digest(style), style.weight)))
+    if key not in known:
+        known[key] = compute()
+        for old in list(known)[:-MOST_KNOWN]:
+            del known[old]
+    found: T = known[key]
+    return found
+
+
+def _digest(style: StyleImage) -> bytes:
     """A style image and its regions at one size, as a key."""
     parts = [style.image] if style.regions is None else [style.image, style.regions]
     return b"".join(hashlib.sha1(part.detach().cpu().contiguous().numpy().tobytes()).digest() for part in parts)
@@ -110,14 +111,16 @@ class Matcher:
         self.layers = layers
         self.factors = loss.factors(layers)
         (self.reading,) = loss.readings(field, layers)
-        self._known = Known() if known is None else known
-        self._key = ("rows", loss.name, field.number, *(part for style, share in styles for part in (digest(style), share)))
-        self.styles: list[Rows] = self._known.get(self._key, lambda: self._all_rows(styles, field.number))
+        self._shared = known is not None
+        self.styles, self._search = recall(
+            known, ("rows", loss.name, field.number), [style for style, _ in styles], lambda: self._searched(styles, field)
+        )
 
-    def _all_rows(self, styles: Sequence[tuple[StyleImage, float]], number: int) -> list[Rows]:
-        found = [rows for style, share in styles for rows in self._rows(style, number, share)]
+    def _searched(self, styles: Sequence[tuple[StyleImage, float]], field: Field) -> tuple[list[Rows], list[Search]]:
+        """The rows of the style images, and room for the search among them, which is made when it is first needed."""
+        found = [rows for style, share in styles for rows in self._rows(style, field.number, share)]
         whole = sum(rows.share for rows in found)  # a style image may have nothing of the region
-        return [rows._replace(share=rows.share / whole) for rows in found]
+        return [rows._replace(share=rows.share / whole) for rows in found], []
 
     def _rows(self, style: StyleImage, number: int, share: float) -> Iterator[Rows]:
         """The hypercolumns of a style image, turned as often as asked for; none where nothing of the region is visible."""
@@ -151,11 +154,11 @@ class Matcher:
     def numbers(self, picture: Tensor) -> Tensor:
         """The numbers of the rows that a picture's points are matched with, ``(N,)`` int32; the same in all processes."""
         device = picture.device.type
-        settings = self.loss.settings
-        with torch.autocast(device, enabled=False):
-            search: Search = self._known.get(
-                ("search", *self._key), lambda: Search(self.styles, settings.axes, settings.occurrence)
-            )
+        if not self._search:
+            settings = self.loss.settings
+            with torch.autocast(device, enabled=False):
+                self._search.append(Search(self.styles, settings.axes, settings.occurrence))
+        (search,) = self._search
         queries: Tensor | None = None
         for which, columns in read_picture(self.features, picture, self.reading):
             with torch.autocast(device, enabled=False):
@@ -166,8 +169,8 @@ class Matcher:
         assert queries is not None
         with torch.autocast(device, enabled=False):
             found = search.match(queries)
-        if not self.loss.settings.refresh:
-            self._search = None
+        if not self.loss.settings.refresh and not self._shared:
+            self._search.clear()
         # a near tie may go either way on another machine
         found = found if rank() == 0 else torch.zeros_like(found)
         add_up([found])

@@ -16,7 +16,7 @@ from nst_lightning.losses.self_similarity import SelfSimilarity
 from nst_lightning.losses.style_loss import PointLoss
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
-from nst_lightning.objective.matching import Known, Matcher, Start, digest, query
+from nst_lightning.objective.matching import Known, Matcher, Start, query, recall
 from nst_lightning.objective.parts import loss_name
 from nst_lightning.objective.reading import read_all
 from nst_lightning.pictures.regions import Regions
@@ -88,9 +88,8 @@ class PointedLosses:
                 if isinstance(loss, NearestNeighbor):
                     target = self._matched(loss, f"{name}/{number}", styles, number, start)
                 else:
-                    key = ("samples", name, number, *(part for one in styles for part in (digest(one), one.weight)))
                     sampled = partial(self._sampled, loss, styles, number)
-                    target = sampled() if self.known is None else self.known.get(key, sampled)
+                    target = recall(self.known, ("samples", name, number), styles, sampled)
                 if target is not None:
                     self.targets.append(PointTarget(loss, name, area * weight * self.weight, number, target))
         if not any(matcher.loss.settings.refresh for matcher in self._matchers.values()):

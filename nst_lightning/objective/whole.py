@@ -20,7 +20,7 @@ from nst_lightning.losses.temporal import Held
 from nst_lightning.losses.variation import total_variation
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
-from nst_lightning.objective.matching import Start, digest
+from nst_lightning.objective.matching import Start, recall
 from nst_lightning.objective.parts import Part, name_of, parts_of
 from nst_lightning.objective.pointed import ContentSamples, PointedLosses
 from nst_lightning.objective.reading import around
@@ -129,9 +129,8 @@ class Objective(nn.Module):
         looks = []
         for style in styles:
             look = partial(self.look, style.image, None if style.regions is None else Regions(style.regions))
-            known = self.pointed.known  # of a film
             kinds = tuple(loss.name for loss, _ in self.layered)
-            looks.append((look() if known is None else known.get(("look", kinds, digest(style)), look), style.weight))
+            looks.append((recall(self.pointed.known, ("look", kinds), [style], look), style.weight))
         self.style_targets = {}
         for layer in self.style_layers if looks else {}:
             self.style_targets[layer] = []

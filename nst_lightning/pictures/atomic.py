@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,12 @@ def final_path(path: str | os.PathLike[str]) -> Path:
     if final.is_symlink():  # realpath gives up on a circle
         os.stat(expanded)  # noqa: PTH116 (raises what the system says of it)
     return final
+
+
+def free_bytes(path: str | os.PathLike[str]) -> int:
+    """The room on the disk where a file or folder of this name is, or will be."""
+    place = final_path(path).absolute()
+    return shutil.disk_usage(next(one for one in (place, *place.parents) if one.is_dir())).free
 
 
 @contextlib.contextmanager

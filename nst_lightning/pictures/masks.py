@@ -38,8 +38,8 @@ def regions_of(
     if len(style_masks) != len(sizes):
         given = f"{len(style_masks)} for {len(sizes)} style images"
         raise BadArgument("style_mask", given, "every style image needs a mask")
-    ours = _mask("content_mask", content_mask)
-    theirs = [_mask("style_mask", mask) for mask in style_masks]
+    ours = regions_in("content_mask", content_mask)
+    theirs = [regions_in("style_mask", mask) for mask in style_masks]
     known = {color for regions in theirs for color in regions}
     for missing in sorted(set(ours) - known):
         raise BadArgument("style_mask", missing, f"no style mask has the region {missing} of the content mask")
@@ -53,7 +53,7 @@ def regions_of(
     return list(ours), content, styles
 
 
-def _mask(argument: str, source: Any) -> dict[str, Tensor]:
+def regions_in(argument: str, source: Any) -> dict[str, Tensor]:
     """The regions of a mask by their colours; from Python also a map from colours to weights ``(1, H, W)``."""
     if isinstance(source, Mapping):
         return dict(source)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numpy as np
 import pyvips
@@ -21,12 +20,9 @@ pyvips.cache_set_max(0)
 ERRORS = (pyvips.Error, UnicodeDecodeError)
 TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "float64": "double"}
 
-if pyvips.API_mode:
-
-    @pyvips.ffi.def_extern(name="_log_handler_callback")
-    def _log(domain: Any, level: int, message: Any, user_data: Any) -> None:
-        """In place of pyvips' own, which prints a traceback for bytes that are no UTF-8."""
-        LOG.log(pyvips.GLogLevelFlags.LEVEL_TO_LOGGER.get(level, logging.WARNING), "%r", pyvips.ffi.string(message))
+# its log is turned off in C: pyvips takes each line through Python, where bytes that are no UTF-8 print a traceback and
+# the exception of a Ctrl-C is lost
+pyvips._remove_log_handler()
 
 
 def as_vips(values: np.ndarray, interpretation: str) -> pyvips.Image:

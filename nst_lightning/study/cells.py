@@ -5,9 +5,6 @@ A job and its outcome hold no paths of the machine they were made on, so they ca
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,23 +14,20 @@ from statistics import median
 from typing import Any
 
 import lightning as L
-import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import nst_lightning
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.data import ImagePair
+from nst_lightning.engines.job import run_job
 from nst_lightning.engines.packing import unpacked
-from nst_lightning.errors import UsageError
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.distances import distances
 from nst_lightning.objective.memory import peak_memory, reset_peak_memory
 from nst_lightning.pictures.write import write_image
 from nst_lightning.training.initial import initial_image
 from nst_lightning.training.scales import Scale, schedule
-from nst_lightning.training.silence import silence
 
 PROBE_STEPS = 20  # at each scale, timed to choose the number of steps that fills the seconds of a cell
 POINTS = 250  # of a loss curve, about
@@ -83,27 +77,12 @@ class Curve(Callback):
 
 def run_cell(job: Job) -> Outcome:
     """Run a cell; whatever goes wrong in it is its outcome."""
-    threads = torch.get_num_threads()
-    if job.threads is not None:
-        torch.set_num_threads(job.threads)
-    try:
-        with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            stack.enter_context(silence())
-            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            return _fit(stack.enter_context(unpacked(job.config, job.files, folder)), folder, job.seconds)
-    except UsageError as error:
-        return Outcome(error=error.message)
-    except SIGTERMException:  # ends the study too
-        raise
-    except SystemExit as stop:
-        if stop.code == 130:  # Ctrl-C ends the study, not the cell
-            raise KeyboardInterrupt from stop
-        return Outcome(error=f"ended with exit code {stop.code}")
-    except Exception as error:  # a cell of its own: the others go on
-        return Outcome(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:400])
-    finally:
-        torch.set_num_threads(threads)
+
+    def work(folder: Path) -> Outcome:
+        with unpacked(job.config, job.files, folder) as config:
+            return _fit(config, folder, job.seconds)
+
+    return run_job(work, lambda error: Outcome(error=error), job.threads)
 
 
 def _fit(config: dict[str, Any], folder: Path, seconds: float | None) -> Outcome:

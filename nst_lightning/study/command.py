@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from nst_lightning.engines.choice import INTERRUPTED, make_engine, signals_raise
+from nst_lightning.engines.choice import make_engine, sigterm_raises
 from nst_lightning.engines.engine import Engine, Lost
 from nst_lightning.errors import UsageError
 from nst_lightning.pictures.atomic import atomic_write, write_file, write_table
@@ -52,7 +52,7 @@ def study(words: Sequence[str]) -> int:
     if twice is not None:
         raise UsageError(f"--config: two studies are called {twice}, and would be written to one folder")
     started = time.monotonic()
-    with contextlib.closing(make_engine(options)) as engine, signals_raise():
+    with contextlib.closing(make_engine(options)) as engine, sigterm_raises():
         for flag in ("output", "report"):
             try:
                 Path(getattr(options, flag) or ".").mkdir(parents=True, exist_ok=True)
@@ -82,8 +82,6 @@ def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
             outcomes[number] = outcome
             if outcome.error is None:
                 save(folders[number], plan.keys[number], outcome)
-            if INTERRUPTED.is_set():
-                raise KeyboardInterrupt
             left = duration((time.monotonic() - started) / done * (len(missing) - done))
             how, count = outcome.error or f"{outcome.measured['seconds']:.1f} s", count + 1
             print(f"{plan.name}: {count}/{len(kept)} cells · {plan.cells[number].label} · {how} · {left} left", flush=True)

@@ -98,9 +98,16 @@ class Optimization:
         """The optimiser of some parameters."""
         return self._make(parameters)
 
-    def configure(self, parameters: list[nn.Parameter]) -> Any:
-        """What ``configure_optimizers`` returns: the scheduler counts steps, on a plateau it looks at ``loss/total``."""
+    def configure(self, parameters: list[nn.Parameter], pace: float = 1.0) -> Any:
+        """What ``configure_optimizers`` returns: the scheduler counts steps, on a plateau it looks at ``loss/total``.
+
+        Args:
+            parameters: the image.
+            pace: what the learning rate is multiplied by, but for L-BFGS, whose steps follow the slope.
+        """
         optimizer = self.make(parameters)
+        for group in [] if isinstance(optimizer, LBFGS) else optimizer.param_groups:
+            group["lr"] *= pace
         if self._schedule is None:
             return optimizer
         schedule = {"scheduler": self._schedule(optimizer), "interval": "step", "monitor": "loss/total"}

@@ -15,7 +15,7 @@ from typing import Any
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.cli.command_line import NSTCommandLine
-from nst_lightning.engines.choice import make_engine, signals_raise
+from nst_lightning.engines.choice import make_engine, sigterm_raises
 from nst_lightning.engines.engine import Engine, Lost
 from nst_lightning.engines.packing import files_of
 from nst_lightning.errors import UsageError
@@ -55,7 +55,7 @@ def video(words: Sequence[str]) -> int:
         part = Part(clip, options.start, options.end, options.every, mask)
         settings, size = _settled(part, options.painting, flags)
         films.append(Film(part, output, Reel(Path(f"{output}.frames")), settings, size, steadiness))
-    with contextlib.closing(make_engine(options)) as engine, signals_raise():
+    with contextlib.closing(make_engine(options)) as engine, sigterm_raises():
         return _paint(films, engine)
 
 

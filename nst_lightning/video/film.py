@@ -60,7 +60,7 @@ class Film:
         row |= {"steps": int(measured["steps"]), "seconds": round(measured["seconds"], 3), "cut": int(cut)}
         if cut:
             return row | {"warping_error": None, "floor": None}
-        flow, reliable = self.reel.between(number, number - 1)
+        flow, reliable, _ = self.reel.between(number, number - 1)
         before, after = self.reel.result(number - 1, turn_before), self.reel.result(number, turn)
         row["warping_error"] = warping_error(before, after, flow, reliable)
         return row | {"floor": warping_error(self.reel.photo(number - 1), self.reel.photo(number), flow, reliable)}

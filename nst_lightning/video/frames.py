@@ -6,25 +6,22 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 
 from nst_lightning.data import ImagePair
-from nst_lightning.engines.choice import INTERRUPTED
 from nst_lightning.losses.temporal import Held
 from nst_lightning.module import StyleTransfer
-from nst_lightning.objective.matching import Known
 from nst_lightning.pictures.colors import match_colors
+from nst_lightning.training.quietly import fit_quietly
 from nst_lightning.training.scales import Scale, schedule
 from nst_lightning.training.seeds import seeded
-from nst_lightning.video.flow import alike, warp
+from nst_lightning.video.flow import warp
 from nst_lightning.video.masks import regions_of_frame
 from nst_lightning.video.reel import Reel
 
 EARLIER = (1, 2, 4)  # frames before, to which a frame is held: the nearest that is reliable
 SHARE, LEAST, MOST = 6, 3, 6  # steps of a frame that follows another: a part of those of the last scale
-PACE = 0.5  # of the learning rate for a frame that follows: first steps of Adam are as large as it, whatever the slope
 BLEND = 0.5  # share of the frame beside it in what a frame begins with, from the second pass on
 
 
@@ -34,7 +31,7 @@ class Painter:
     Args:
         module: the one that is fitted, with the settings of the first frame of a scene.
         data: arguments of :class:`~nst_lightning.ImagePair`; the content is replaced.
-        trainer: arguments of the Trainer, ``max_steps`` those of the first frame of a scene.
+        trainer: arguments of the Trainer beside the quiet ones, ``max_steps`` those of the first frame of a scene.
         seed: of every frame.
         temporal_weight: of the temporal loss.
         flow: ``dis`` or ``none``.
@@ -55,7 +52,7 @@ class Painter:
         self.module, self.data, self.trainer, self.seed = module, dict(data), dict(trainer), seed
         self.temporal_weight, self.flow, self.steps = temporal_weight, flow, steps
         self.scales = module.scales
-        module.known = Known()
+        module.known = {}
 
     def paint(self, reel: Reel, scene: range, turns: int) -> None:
         """Paint what is missing of a scene, pass after pass: forward, then backward, then forward again.
@@ -66,8 +63,6 @@ class Painter:
         for turn in range(1, turns + 1):
             order = scene if turn % 2 else scene[::-1]
             for place, number in enumerate(order):
-                if INTERRUPTED.is_set():
-                    raise KeyboardInterrupt
                 if not reel.done(number, turn):
                     reel.keep(number, turn, *self._frame(reel, number, turn, order[max(0, place - EARLIER[-1]) : place]))
 
@@ -93,11 +88,10 @@ class Painter:
             begun = own if held is None else own + BLEND * held.reliability * (held.target - own)
         steps = self._plan(frame, follows=begun is not None)
         self.module.begun = begun
-        self.module.pace = PACE if begun is not None else 1.0
         self.module.held = None if held is None else (held, self.temporal_weight)
         with seeded(self.seed):
             pair = ImagePair(content=frame[0], **self._data(reel, number))  # type: ignore[arg-type]  # a tensor is a picture too
-            L.Trainer(**self.trainer | {"max_steps": steps}).fit(self.module, datamodule=pair)
+            fit_quietly(self.module, pair, **self.trainer | {"max_steps": steps})
         result = self.module.result.detach().cpu().clamp(0, 1).clone()
         return result, {"steps": steps, "seconds": time.monotonic() - started}
 
@@ -133,10 +127,10 @@ class Painter:
         for distance in EARLIER:
             if distance > len(before) or bool((trusted > 0).all()):
                 break
-            flow, reliable = reel.between(number, before[-distance])
-            more = reliable * (1 - trusted)
-            carried = warp(last if distance == 1 else reel.result(before[-distance], turn), flow)
+            found = reel.between(number, before[-distance])
+            more = found.reliable * (1 - trusted)
+            carried = warp(last if distance == 1 else reel.result(before[-distance], turn), found.flow)
             target, trusted = target + more * carried, trusted + more
             if distance == 1:  # at edges of motion nothing is held, but paint is there
-                begun = begun + alike(frame, reel.photo(before[-1]), flow) * (carried - begun)
+                begun = begun + found.alike * (carried - begun)
         return Held(target, trusted), target + (1 - trusted) * begun

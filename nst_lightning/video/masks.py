@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from nst_lightning.pictures.masks import regions_in
 from nst_lightning.pictures.read import read_image
-from nst_lightning.pictures.regions import find_regions, nearest_regions
+from nst_lightning.pictures.regions import nearest_regions
+from nst_lightning.pictures.sources import several
+from nst_lightning.pictures.thumbnails import stamp
 from nst_lightning.pictures.write import write_image
 
 
 def colors_of(style_mask: str | Sequence[str] | None) -> list[str]:
     """The colours of some masks, as ``#rrggbb``."""
-    masks = [style_mask] if isinstance(style_mask, str) else list(style_mask or [])
-    return sorted({color for mask in masks for color in find_regions(read_image(mask).rgb)})
+    return sorted({color for mask in several("style_mask", style_mask) for color in _colors(mask, *stamp(mask))})
+
+
+@lru_cache(maxsize=16)
+def _colors(mask: str, changed: int, size: int) -> tuple[str, ...]:
+    """Those of one, which every frame asks for."""
+    return tuple(regions_in("style_mask", mask))
 
 
 def regions_of_frame(path: Path, style_mask: str | Sequence[str] | None) -> dict[str, Tensor]:

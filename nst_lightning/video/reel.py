@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nst_lightning.engines.choice import INTERRUPTED
 from nst_lightning.errors import UsageError
-from nst_lightning.pictures.atomic import write_file
+from nst_lightning.pictures.atomic import free_bytes, write_file
 from nst_lightning.pictures.read import read_image
 from nst_lightning.pictures.write import write_image
 from nst_lightning.video.clips import Damaged, Frame, at_size, frames_of, look_at
-from nst_lightning.video.flow import flow_between, is_cut, reliability
+from nst_lightning.video.flow import Motion, flow_between, is_cut, motion
 
 RECORD = "clip.json"
+PHOTOS = 6  # in memory: a frame and those before it to which it may be held
 RESULT_BYTES = 5  # of a pixel in a PNG of 16 bits, about; so has the frame of the clip, and the flow 8
 
 
@@ -58,6 +58,7 @@ class Reel:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._record: Record | None = None
+        self._photos: dict[int, Tensor] = {}
 
     # ---- what was read -----------------------------------------------------------------------------------------------
 
@@ -85,17 +86,20 @@ class Reel:
 
     def photo(self, number: int) -> Tensor:
         """``(1, 3, H, W)`` in ``[0, 1]``, a frame of the clip at the size of the film."""
-        return read_image(str(self.photo_file(number))).rgb[None]
+        if number not in self._photos:  # each is asked for several times, by the frames after it
+            self._photos = dict(list(self._photos.items())[1 - PHOTOS :])
+            self._photos[number] = read_image(str(self.photo_file(number))).rgb[None]
+        return self._photos[number]
 
-    def between(self, number: int, other: int) -> tuple[Tensor, Tensor]:
-        """The flow from a frame to another, ``(1, 2, H, W)``, and its reliability, ``(1, 1, H, W)``."""
+    def between(self, number: int, other: int) -> Motion:
+        """From a frame to another."""
         frame, before = self.photo(number), self.photo(other)
         if abs(number - other) != 1:
             there, back = flows(frame, before)
         else:
             both = torch.from_numpy(np.load(self.flow_file(max(number, other)))).float()
             there, back = (both[:1], both[1:]) if number > other else (both[1:], both[:1])
-        return there, reliability(frame, before, there, back)
+        return motion(frame, before, there, back)
 
     # ---- what is painted ---------------------------------------------------------------------------------------------
 
@@ -133,10 +137,10 @@ class Reel:
         return found
 
     def clear(self, key: str) -> None:
-        """Remove what was painted with other settings."""
+        """Remove what was read and painted with other settings."""
         mark = self.folder / "key.txt"
         if not mark.is_file() or mark.read_text(encoding="utf-8") != key:
-            for old in self.folder.glob("pass[0-9]*"):
+            for old in (path for name in ("photo", "flow", "mask", "pass[0-9]*") for path in self.folder.glob(name)):
                 shutil.rmtree(old)
             (self.folder / RECORD).unlink(missing_ok=True)
             write_file(mark, key.encode())
@@ -188,8 +192,6 @@ def unroll(part: Part, folder: Path, size: int, turns: int) -> Iterator[int]:
             wanted.times.append(frame.time)
             before = photo
             yield number + 1
-            if INTERRUPTED.is_set():
-                raise KeyboardInterrupt
         if masks is not None and next(masks, None) is not None:
             raise UsageError(
                 f"--data.content_mask {part.mask}: goes on after the {len(wanted.times)} frames of {part.clip}"
@@ -210,18 +212,18 @@ def _cut(reel: Reel, number: int, photo: Tensor, before: Tensor) -> bool:
     # half precision: a displacement of 32 pixels to a sixtieth of one
     np.save(file, torch.cat([backward, forward]).half().numpy())
     write_file(reel.flow_file(number), file.getvalue())
-    return is_cut(before, photo, *reel.between(number, number - 1))
+    return is_cut(before, photo, reel.between(number, number - 1))
 
 
 def _check_room(part: Part, folder: Path, frame: Frame, turns: int) -> None:
     """Whether what will be written fits the disk, as far as the number of frames is known."""
-    count = look_at(part.clip).frames
+    look = look_at(part.clip)
+    count = look.frames
     if part.end is not None and count:
-        count = min(count, round((part.end - part.start) * look_at(part.clip).rate) + 1)
-    pixels = int(frame.image.shape[2] * frame.image.shape[3])
+        count = min(count, round((part.end - part.start) * look.rate) + 1)
     count //= part.every
-    needed = count * pixels * (RESULT_BYTES * (1 + turns) + 8)
-    free = shutil.disk_usage(folder).free
+    needed = count * int(frame.image.shape[2] * frame.image.shape[3]) * (RESULT_BYTES * (1 + turns) + 8)
+    free = free_bytes(folder)
     if needed > free:
         raise UsageError(
             f"--output: {count} frames need about {needed / 2**30:.1f} GiB at {folder}, {free / 2**30:.1f} are free;"

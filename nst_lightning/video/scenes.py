@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nst_lightning.cli.command_line import NSTCommandLine
+from nst_lightning.engines.job import run_job
 from nst_lightning.engines.packing import files_of, unpacked
-from nst_lightning.errors import UsageError, reason
+from nst_lightning.errors import reason
 from nst_lightning.pictures.picture import ImageError
 from nst_lightning.training.precision import choose_precision
-from nst_lightning.training.silence import silence
 from nst_lightning.video.frames import Painter
 from nst_lightning.video.masks import write_all_regions
 from nst_lightning.video.reel import RECORD, Reel
@@ -83,46 +78,28 @@ def _packed(scene: Scene) -> Scene:
         files = (reel.photo_file(number), reel.mask_file(number), reel.flow_file(number))
         results = [reel.result_file(number, turn) for turn in range(1, scene.steadiness.passes + 1)]
         paths += [*files, *results, *(path.with_suffix(".json") for path in results)]
-    found = {str(path): path.read_bytes() for path in paths if path.is_file()}
-    return Scene(scene.config, scene.folder, scene.first, scene.last, scene.steadiness, found)
+    return replace(scene, files={str(path): path.read_bytes() for path in paths if path.is_file()})
 
 
 def paint_scene(scene: Scene) -> Painted:
     """Paint what is missing of a scene; whatever goes wrong in it is what comes of it."""
-    threads = torch.get_num_threads()
-    if scene.threads is not None:
-        torch.set_num_threads(scene.threads)
-    try:
-        with contextlib.ExitStack() as stack:
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            stack.enter_context(silence())
-            away = {name: content for name, content in scene.files.items() if not Path(name).is_relative_to(scene.folder)}
-            config = stack.enter_context(unpacked(scene.config, away, work))
-            if not scene.files:
-                _paint(scene, config, Path(scene.folder), work)
-                return Painted()
-            folder = work / "reel"
-            for name in scene.files.keys() - away.keys():
-                path = folder / Path(name).relative_to(scene.folder)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(scene.files[name])
-            _paint(scene, config, folder, work)
-            made = [path for path in folder.glob("pass*/*") if path.is_file()]
-            return Painted(files={str(path.relative_to(folder)): path.read_bytes() for path in made})
-    except UsageError as error:
-        return Painted(error.message)
-    except (SIGTERMException, KeyboardInterrupt):  # end the film too
-        raise
-    except SystemExit as stop:
-        if stop.code == 130:  # Lightning's answer to Ctrl-C
-            raise KeyboardInterrupt from stop
-        return Painted(f"ended with exit code {stop.code}")
-    except (OSError, ImageError) as error:
-        return Painted(f"{scene.folder}: {why(error)}")
-    except Exception as error:  # a scene of its own: the others go on
-        return Painted(f"{type(error).__name__}: {' '.join(str(error).split())}"[:400])
-    finally:
-        torch.set_num_threads(threads)
+
+    def work(temporary: Path) -> Painted:
+        away = {name: content for name, content in scene.files.items() if not Path(name).is_relative_to(scene.folder)}
+        folder = temporary / "reel" if scene.files else Path(scene.folder)
+        for name in scene.files.keys() - away.keys():
+            path = folder / Path(name).relative_to(scene.folder)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(scene.files[name])
+        try:
+            with unpacked(scene.config, away, temporary) as config:
+                _paint(scene, config, folder, temporary)
+        except (OSError, ImageError) as error:
+            return Painted(f"{scene.folder}: {why(error)}")
+        made = [path for path in folder.glob("pass*/*") if path.is_file()] if scene.files else []
+        return Painted(files={str(path.relative_to(folder)): path.read_bytes() for path in made})
+
+    return run_job(work, Painted, scene.threads)
 
 
 def _paint(scene: Scene, config: dict[str, Any], folder: Path, work: Path) -> None:
@@ -131,26 +108,18 @@ def _paint(scene: Scene, config: dict[str, Any], folder: Path, work: Path) -> No
     if reel.mask_file(scene.first).is_file():
         write_all_regions(work / "mask.png", data["style_mask"])
         data["content_mask"] = str(work / "mask.png")
-    config = config | {"data": data, "output": str(work / "one.png")}
     path = work / "scene.yaml"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    with contextlib.redirect_stdout(io.StringIO()):
-        line = NSTCommandLine(["fit", "--config", str(path)], until="checked")
-        asked = config["trainer"]
-        trainer = {
-            "accelerator": asked.get("accelerator") or "auto",
-            "devices": 1,
-            "precision": asked.get("precision") or choose_precision(None)[0],
-            "max_steps": asked["max_steps"],
-            "max_epochs": -1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "limit_val_batches": 0,
-        }
-        data = {name: value for name, value in config["data"].items() if name != "content"} | {"size": line.datamodule.size}
-        steady = scene.steadiness
-        seed = int(config.get("seed_everything") or 0)
-        painter = Painter(line.model, data, trainer, seed, steady.temporal_weight, steady.flow, steady.steps)
-        painter.paint(reel, range(scene.first, scene.last), steady.passes)
+    path.write_text(yaml.safe_dump(config | {"data": data, "output": str(work / "one.png")}), encoding="utf-8")
+    line = NSTCommandLine(["fit", "--config", str(path)], until="checked")
+    asked = config["trainer"]
+    trainer = {
+        "accelerator": asked.get("accelerator") or "auto",
+        "devices": 1,
+        "precision": asked.get("precision") or choose_precision(None)[0],
+        "max_steps": asked["max_steps"],
+    }
+    data = {name: value for name, value in data.items() if name != "content"} | {"size": line.datamodule.size}
+    steady = scene.steadiness
+    seed = int(config.get("seed_everything") or 0)
+    painter = Painter(line.model, data, trainer, seed, steady.temporal_weight, steady.flow, steady.steps)
+    painter.paint(reel, range(scene.first, scene.last), steady.passes)

@@ -19,15 +19,6 @@ from nst_lightning.video.reel import Part, Reel, unroll
 from tests.video.clips import Moving
 
 STYLE = Path(__file__).parents[2] / "images" / "style"
-TRAINER = {
-    "accelerator": "cpu",
-    "max_epochs": -1,
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "limit_val_batches": 0,
-}
 
 
 class Begun(Painter):
@@ -52,7 +43,7 @@ def painted(frames: list[Tensor], way: str = "ours", painting: str = "starry_nig
         reel, settings = Reel(Path(folder)), preset(name)
         kind = Begun if way == "begun" else Painter
         data: dict[str, Any] = {"style": str(STYLE / painting), "size": size}
-        trainer = TRAINER | {"max_steps": settings["trainer"]["max_steps"]}
+        trainer = {"accelerator": "cpu", "max_steps": settings["trainer"]["max_steps"]}
         painter = kind(StyleTransfer(**settings["model"]), data, trainer, 0, weight, flow)
         scenes = reel.scenes() if way != "alone" else [range(number, number + 1) for number in range(count)]
         for scene in scenes:
