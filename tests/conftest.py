@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from PIL import Image
 from tests.arithmetic import OtherRounding
 
 IMAGES = Path(__file__).parents[1] / "images"
+
+# a shell starts what runs in its background with Ctrl-C ignored, and the commands that tests start would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import logging
+import os
 
 import numpy as np
-import pyvips
 
 from nst_lightning.pictures.picture import ImageError, damaged
 
+_before = os.environ.get("VIPS_WARNING")
+# libvips has much to say of odd metadata (damaged pixels raise); whether it does it decides while it is loaded
+os.environ["VIPS_WARNING"] = "0"
+try:
+    import pyvips
+finally:
+    os.environ.pop("VIPS_WARNING")
+    if _before is not None:
+        os.environ["VIPS_WARNING"] = _before
+
 __all__ = ["ERRORS", "as_vips", "first_line", "pyvips", "refuse"]
 
-LOG = logging.getLogger("pyvips")
-# what libvips has to say of odd metadata; damaged pixels raise
-LOG.setLevel(logging.CRITICAL + 1)
 # the cache of operations would keep pictures in memory that are read once
 pyvips.cache_set_max(0)
 # libvips quotes names out of damaged files, which pyvips takes for UTF-8
 ERRORS = (pyvips.Error, UnicodeDecodeError)
 TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "float64": "double"}
 
-# its log is turned off in C: pyvips takes each line through Python, where bytes that are no UTF-8 print a traceback and
-# the exception of a Ctrl-C is lost
+# pyvips takes each line of its log through Python, where bytes that are no UTF-8 print a traceback and the exception of a
+# Ctrl-C is lost
 pyvips._remove_log_handler()
 
 
