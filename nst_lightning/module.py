@@ -72,7 +72,7 @@ class StyleTransfer(Measuring):
         neighbors: how `nearest_neighbor` finds its matches.
         scales: sizes to go through, coarse to fine: `auto` (by factors of √2 from 128 px), `none` (the final size only),
             or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size; `weights: {NAME: F}` there
-            multiplies a term's or a style loss's weight by F at that size.
+            multiplies the weight of a term, a style loss or a layer by F at that size.
         average_decay: the result is the running average of the image with this decay, from 0 (the image itself) to below
             1; it is restarted at each scale and seeds the next.
         init: what the image is at the start: `content`, `blurred` (the content's large forms), `style`, `noise` (faint,
@@ -84,7 +84,7 @@ class StyleTransfer(Measuring):
             for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
         optimizer: `lbfgs`, `adam` or `pyramid_adam` (of the levels of the image's pyramid: large forms move faster), ready
             to use, or any torch optimiser by its class path.
-        learning_rate: of `lbfgs` (1.0 if not given), `adam` (0.02) or `pyramid_adam` (0.005); others take theirs as an
+        learning_rate: of `lbfgs` (1.0 if not given), `adam` (0.02) or `pyramid_adam` (0.008); others take theirs as an
             argument.
         lr_scheduler: a learning rate scheduler of torch by its class path. It counts the steps of the whole run;
             ReduceLROnPlateau looks at loss/total.

@@ -43,7 +43,7 @@ def make_style_losses(
 
     Args:
         style_loss: a name of :data:`STYLE_LOSSES`, the class path of a :class:`StyleLoss`, or a map from those to weights.
-        neighbors: how `nearest_neighbor` finds its matches.
+        neighbors: how `nearest_neighbor` and `nearest_neighbor_layers` search.
 
     Raises:
         BadArgument: for an unknown name or a negative weight.
@@ -56,7 +56,8 @@ def make_style_losses(
     for name, weight in given.items():
         kind = _find(name)
         if weight > 0:
-            loss = kind(neighbors) if issubclass(kind, NearestNeighbor) else kind()
+            searches = issubclass(kind, NearestNeighbor | NearestNeighborLayers)
+            loss = kind(neighbors) if searches else kind()
             loss.name = name
             losses.append((loss, float(weight)))
     if not losses:

@@ -16,7 +16,7 @@ from nst_lightning.network.layers import Layer
 
 QUARTER = 2  # one point for each 4 x 4 pixels, cells of 2 ** 2
 KEPT = 1 << 16  # hypercolumns of all style images that are searched; of larger pictures so many, spread evenly
-CHUNK = 4096  # points at a time
+CHUNK = 1024  # points at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class NeighborSettings:
         occurrence: from 0 (as often as one likes): what it costs to use a place of the painting again; 0.05 keeps a motif
             from being stamped everywhere.
         refresh: match anew every so many steps; 0 for once a scale.
-        axes: principal axes of the painting along which distances are measured; 0 for all channels, slow.
+        axes: principal axes of the painting along which distances are measured; 0 for all channels, slow. Of a layer by
+            itself, which has fewer channels than a hypercolumn, a quarter of them.
     """
 
     rotations: bool = False

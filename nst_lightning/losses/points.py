@@ -99,9 +99,12 @@ def gather(features: Tensor, at: Corners) -> Tensor:
 def scatter(grads: Tensor, at: Corners, features: Tensor) -> Tensor:
     """What a gradient of :func:`gather`'s result, ``(N, C)``, is for the features: ``(1, C, H, W)``, in their type."""
     height, width = int(features.shape[2]), int(features.shape[3])
-    total = torch.zeros(height * width, grads.shape[1], dtype=grads.dtype, device=grads.device)
+    # where few points share a position nothing is gained by adding up in more digits than the result has: half the memory
+    narrow = at.weights.numel() <= height * width
+    dtype = features.dtype if narrow else grads.dtype
+    total = torch.zeros(height * width, grads.shape[1], dtype=dtype, device=grads.device)
     for lines, weights in _lines(at, width):
-        total.index_add_(0, lines, grads * weights.to(grads.dtype)[:, None])
+        total.index_add_(0, lines, (grads * weights.to(grads.dtype)[:, None]).to(dtype))
     return total.to(features.dtype).view(1, height, width, -1).permute(0, 3, 1, 2)
 
 

@@ -84,9 +84,11 @@ class VGGFeatures(nn.Module):
 
     def __init__(self, layers: Iterable[Layer], settings: VGGSettings = VGGSettings()) -> None:
         super().__init__()
-        self.wanted = frozenset(layers)
-        deepest = max(self.wanted)
-        self.layers = [layer for layer in layers_of(settings.arch) if layer <= deepest]
+        self.every = frozenset(layers)
+        deepest = max(self.every)
+        self.network = [layer for layer in layers_of(settings.arch) if layer <= deepest]
+        self.settings = settings
+        self.narrow(self.every)
         weights = load_weights(settings.arch, settings.weights, settings.preprocessing)
         self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1), persistent=False)
@@ -95,14 +97,27 @@ class VGGFeatures(nn.Module):
             self.register_buffer(f"kernel_{number}", kernel.clone(memory_format=torch.channels_last), persistent=False)
             self.register_buffer(f"bias_{number}", bias.clone(), persistent=False)
         self._cast: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = {}
-        self.settings = settings
         if settings.scale == "unit":
             self._calibrate()
+
+    def narrow(self, layers: Iterable[Layer]) -> None:
+        """Compute only some of the layers from now on, and nothing beyond the deepest of them.
+
+        Args:
+            layers: of those that the network was made for; if there is none, all.
+
+        Raises:
+            ValueError: for another one.
+        """
+        self.wanted = frozenset(layers) or self.every
+        if not self.wanted <= self.every:
+            raise ValueError(f"the network was made for {sorted(layer.name for layer in self.every)}")
+        self.layers = [layer for layer in self.network if layer <= max(self.wanted)]
 
     def _convolutions(self, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
         """The weights as ``dtype``, cast once: autocast's own cache does not hold tensors without gradient."""
         if dtype not in self._cast:
-            count = sum(layer.kind == "conv" for layer in self.layers)
+            count = max(self.every).count
             with torch.inference_mode(False):  # made in a validation, they are used in training too
                 self._cast[dtype] = [
                     (getattr(self, f"kernel_{n}").to(dtype), getattr(self, f"bias_{n}").to(dtype))

@@ -112,8 +112,9 @@ class Matcher:
         self.factors = loss.factors(layers)
         (self.reading,) = loss.readings(field, layers)
         self._shared = known is not None
+        name = ("rows", loss.name, field.number, tuple(layers.items()))
         self.styles, self._search = recall(
-            known, ("rows", loss.name, field.number), [style for style, _ in styles], lambda: self._searched(styles, field)
+            known, name, [style for style, _ in styles], lambda: self._searched(styles, field)
         )
 
     def _searched(self, styles: Sequence[tuple[StyleImage, float]], field: Field) -> tuple[list[Rows], list[Search]]:
@@ -145,7 +146,7 @@ class Matcher:
         found = torch.empty(total, width, dtype=dtype, device=style.image.device)
         first = 0
         for turns, reading in readings:
-            for which, columns in read_picture(self.features, torch.rot90(style.image, turns, (2, 3)), reading):
+            for _, which, columns in read_picture(self.features, torch.rot90(style.image, turns, (2, 3)), [reading]):
                 found[first + which.to(found.device)] = hypercolumns(columns, self.factors).to(dtype)
             first += len(reading.points)
         numbers = torch.unique(torch.cat(where), return_inverse=True)[1]
@@ -160,7 +161,7 @@ class Matcher:
                 self._search.append(Search(self.styles, settings.axes, settings.occurrence))
         (search,) = self._search
         queries: Tensor | None = None
-        for which, columns in read_picture(self.features, picture, self.reading):
+        for _, which, columns in read_picture(self.features, picture, [self.reading]):
             with torch.autocast(device, enabled=False):
                 part = search.project(hypercolumns(columns, self.factors))
             if queries is None:

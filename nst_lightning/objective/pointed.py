@@ -45,19 +45,22 @@ class PointedLosses:
 
     Args:
         features: the network.
-        layers: the style layers and their weights.
     """
 
-    def __init__(self, features: VGGFeatures, layers: Mapping[Layer, float]) -> None:
+    def __init__(self, features: VGGFeatures) -> None:
         self.features = features
-        self.weight = sum(layers.values())
-        self.layers = {layer: weight / self.weight for layer, weight in layers.items()} if layers else {}
+        self.use({})
         self.targets: list[PointTarget] = []
         self._regions: Regions | None = None
         self._content: Tensor | None = None
         self._matchers: dict[str, Matcher] = {}
         self._numbers: dict[str, Tensor] = {}
         self.known: Known | None = None  # of a film: what is known of the style images from the frames before
+
+    def use(self, layers: Mapping[Layer, float]) -> None:
+        """Look at these style layers from now on, with these weights."""
+        self.weight = sum(layers.values())
+        self.layers = {layer: weight / self.weight for layer, weight in layers.items()}
 
     def set(
         self,
@@ -89,7 +92,7 @@ class PointedLosses:
                     target = self._matched(loss, f"{name}/{number}", styles, number, start)
                 else:
                     sampled = partial(self._sampled, loss, styles, number)
-                    target = recall(self.known, ("samples", name, number), styles, sampled)
+                    target = recall(self.known, ("samples", name, number, tuple(self.layers.items())), styles, sampled)
                 if target is not None:
                     self.targets.append(PointTarget(loss, name, area * weight * self.weight, number, target))
         if not any(matcher.loss.settings.refresh for matcher in self._matchers.values()):
@@ -123,7 +126,7 @@ class PointedLosses:
         for style, field in fields:
             share = style.weight / sum(one.weight for one, _ in fields)
             readings = loss.style_readings(field, self.layers, share)
-            found.append(([read_all(self.features, style.image, one) for one in readings], share))
+            found.append((read_all(self.features, style.image, readings), share))
         if not found or not all(len(values) for readings, _ in found for one in readings for values in one.values()):
             return None
         with torch.autocast(styles[0].image.device.type, enabled=False):
@@ -165,17 +168,20 @@ class ContentSamples:
     Args:
         loss: of content.
         features: the network.
-        layers: the content layers and their weights.
     """
 
-    def __init__(self, loss: SelfSimilarity, features: VGGFeatures, layers: Mapping[Layer, float]) -> None:
+    def __init__(self, loss: SelfSimilarity, features: VGGFeatures) -> None:
         self.loss = loss
         self.features = features
-        self.weight = sum(layers.values())
-        self.layers = {layer: weight / self.weight for layer, weight in layers.items()}
+        self.use({})
         self.image: Tensor | None = None
         self._field = Field(1, 1)
         self._known: tuple[int, list[Columns]] | None = None
+
+    def use(self, layers: Mapping[Layer, float]) -> None:
+        """Look at these content layers from now on, with these weights."""
+        self.weight = sum(layers.values())
+        self.layers = {layer: weight / self.weight for layer, weight in layers.items()}
 
     def set(self, content: Tensor | None, regions: Regions | None) -> None:
         """Keep the content image ``(1, 3, H, W)``; what no region shows of it does not count."""
@@ -193,6 +199,6 @@ class ContentSamples:
         assert self.image is not None
         draw = self.loss.draw(step)
         if self._known is None or self._known[0] != draw:
-            self._known = draw, [read_all(self.features, self.image, one) for one in self.readings(step)]
+            self._known = draw, read_all(self.features, self.image, self.readings(step))
         with torch.autocast(self.image.device.type, enabled=False):
             return self.weight * self.loss(columns, (self._known[1], self.layers), step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -70,32 +70,40 @@ def read_tile(
 
 
 @torch.no_grad()
-def read_picture(features: VGGFeatures, image: Tensor, reading: Reading) -> Iterator[tuple[Tensor, Columns]]:
-    """A reading of a picture ``(1, 3, H, W)``, tile by tile: the numbers of some of the points and their features."""
+def read_picture(
+    features: VGGFeatures, image: Tensor, readings: Sequence[Reading]
+) -> Iterator[tuple[int, Tensor, Columns]]:
+    """Readings of a picture ``(1, 3, H, W)``, tile by tile: which, the numbers of some of its points, their features.
+
+    The network is computed once, whatever the number of readings.
+    """
     shape = (int(image.shape[2]), int(image.shape[3]))
-    layers = [layer for layer in reading.layers if layer != PIXELS]
+    layers = [layer for reading in readings for layer in reading.layers if layer != PIXELS]
     if not layers:
-        at = around(reading.points, PIXELS, shape, features, image.device)
-        yield torch.arange(len(reading.points)), {PIXELS: gather(image, at)}
+        for number, reading in enumerate(readings):
+            at = around(reading.points, PIXELS, shape, features, image.device)
+            yield number, torch.arange(len(reading.points)), {PIXELS: gather(image, at)}
         return
     deepest = max(layers)
     network = [layer for layer in features.layers if layer <= deepest]
     for tile in grid(shape, SIDE, network, features.settings.padding == "circular", more=True):
-        if len(owned(tile, reading.points)) == 0:
+        here = [number for number, reading in enumerate(readings) if len(owned(tile, reading.points))]
+        if not here:
             continue
         crop = tile.crop(image)
         seen = {**features(crop, tile.seams, deepest), PIXELS: crop}
         with torch.autocast(image.device.type, enabled=False):
-            which, columns, _ = read_tile(tile, seen, reading, shape, features)
-        yield which, columns
+            for number in here:
+                which, columns, _ = read_tile(tile, seen, readings[number], shape, features)
+                yield number, which, columns
 
 
-def read_all(features: VGGFeatures, image: Tensor, reading: Reading) -> Columns:
-    """The same of all points, in their order."""
-    found: Columns = {}
-    for which, columns in read_picture(features, image, reading):
+def read_all(features: VGGFeatures, image: Tensor, readings: Sequence[Reading]) -> list[Columns]:
+    """The same of all points of each reading, in their order."""
+    found: list[Columns] = [{} for _ in readings]
+    for number, which, columns in read_picture(features, image, readings):
         for layer, values in columns.items():
-            if layer not in found:
-                found[layer] = values.new_empty(len(reading.points), values.shape[1])
-            found[layer][which.to(values.device)] = values
+            if layer not in found[number]:
+                found[number][layer] = values.new_empty(len(readings[number].points), values.shape[1])
+            found[number][layer][which.to(values.device)] = values
     return found

@@ -57,8 +57,8 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.content_layers = dict(content_layers)
-        self.style_layers = dict(style_layers)
+        self.tables = {"content": dict(content_layers), "style": dict(style_layers)}
+        self.content_layers, self.style_layers = self.tables["content"], self.tables["style"]
         self.style_losses = list(style_losses)
         self.weights = dict(weights)
         self.content_loss = content_loss
@@ -66,10 +66,11 @@ class Objective(nn.Module):
         self.factors: dict[str, float] = {}
         self.held: Held | None = None
         self.layered: list[tuple[StyleLoss, float]] = []
-        self.pointed = PointedLosses(features, self.style_layers)
+        self.pointed = PointedLosses(features)
         self.relations: ContentSamples | None = None
         if content_loss is not None and self.content_layers:
-            self.relations = ContentSamples(content_loss, features, self.content_layers)
+            self.relations = ContentSamples(content_loss, features)
+        self.enter({})
         self.content_targets: dict[Layer, Tensor] = {}
         self.style_targets: dict[Layer, list[list[Any]]] = {}
         self.regions: Regions | None = None
@@ -92,6 +93,25 @@ class Objective(nn.Module):
             return 0.0
         return 3 * 4 * sum(layer.channels for layer in self.style_layers) / (1 << 2 * QUARTER)
 
+    def enter(self, factors: Mapping[str, float]) -> None:
+        """Multiply the weights of terms, style losses and layers at a scale; what has none left is not computed.
+
+        Args:
+            factors: by name; 1 where none is given.
+        """
+        self.factors = dict(factors)
+        tables = {
+            term: {layer: weight * factor_of(layer, self.factors) for layer, weight in table.items()}
+            for term, table in self.tables.items()
+        }
+        self.content_layers, self.style_layers = (
+            {layer: weight for layer, weight in table.items() if weight > 0} for table in tables.values()
+        )
+        self.features.narrow({*self.content_layers, *self.style_layers})
+        self.pointed.use(self.style_layers)
+        if self.relations is not None:
+            self.relations.use(self.content_layers)
+
     @torch.no_grad()
     def set_targets(
         self,
@@ -108,7 +128,7 @@ class Objective(nn.Module):
             regions: ``(R, H, W)``, how much each position of the image counts for each region, or None.
             start: the image, the factors of the weights at this scale, and the matches of a checkpoint.
         """
-        self.factors = dict(start.factors)
+        self.enter(start.factors)
         self.regions = None if regions is None else Regions(regions)
         areas = [1.0] if regions is None else regions.sum(dim=(1, 2)).tolist()
         self.shares = [area / max(sum(areas), 1e-12) for area in areas]
@@ -129,8 +149,8 @@ class Objective(nn.Module):
         looks = []
         for style in styles:
             look = partial(self.look, style.image, None if style.regions is None else Regions(style.regions))
-            kinds = tuple(loss.name for loss, _ in self.layered)
-            looks.append((recall(self.pointed.known, ("look", kinds), [style], look), style.weight))
+            name = ("look", tuple(loss.name for loss, _ in self.layered), tuple(self.style_layers.items()))
+            looks.append((recall(self.pointed.known, name, [style], look), style.weight))
         self.style_targets = {}
         for layer in self.style_layers if looks else {}:
             self.style_targets[layer] = []
@@ -251,7 +271,7 @@ class Objective(nn.Module):
         """All terms, of the values of content loss, style loss, total variation and temporal loss."""
         terms: dict[str, Tensor] = {}
         # in one order, however they were computed: the sum is then the same to the last digit
-        parts = parts_of(self.content_layers, self.style_layers, self.content_loss, self.style_losses)
+        parts = parts_of(self.tables["content"], self.tables["style"], self.content_loss, self.style_losses)
         styles = {part: styles[part] for part in parts["style"] if part in styles}
         if contents:
             terms["content"] = self.weighted(contents, self.content_layers)
@@ -274,6 +294,11 @@ class Objective(nn.Module):
     def weighted(values: Mapping[Part, Tensor], layers: Mapping[Layer, float]) -> Tensor:
         """The sum of a term's values; those of layers times the layers' weights, which the others have in them."""
         return sum_of(value if isinstance(key, str) else layers[key] * value for key, value in values.items())
+
+
+def factor_of(layer: Layer, factors: Mapping[str, float]) -> float:
+    """What the weight of a layer is multiplied by, under either of its names."""
+    return factors.get(layer.name, 1.0) * factors.get(layer.sequential_name, 1.0)
 
 
 def sum_of(values: Iterable[Tensor]) -> Tensor:

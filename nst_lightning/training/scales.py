@@ -19,8 +19,9 @@ class Scale:
     Args:
         size: longer side, in pixels, or up to 1 as a part of the size of the result.
         steps: how many of the steps it gets, relative to the other scales'; in all they are the Trainer's max_steps.
-        weights: what weights are multiplied by at this size, by the names of terms (content, style, tv) and style losses; 0
-            leaves one out. Those of style losses that are not computed change nothing.
+        weights: what weights are multiplied by at this size, by the names of terms (content, style, tv), style losses and
+            layers; 0 leaves one out, and the network beyond the deepest layer that is left is not computed. Those of style
+            losses that are not computed change nothing.
         least: left out where the longer side would have fewer pixels, or the shorter one fewer than half of them: so one
             list of parts serves every size of the result.
     """

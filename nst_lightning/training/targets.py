@@ -56,6 +56,7 @@ class Targets:
         content = pair.content_at(stage.shape) if seen else None
         styles = [style.to(device) for style in pair.styles_at(stage.size)] if "style" in self.terms else []
         regions = pair.regions_at(stage.shape)
+        self.objective.enter(stage.factors)  # the layers of this scale: less overlap, larger tiles where they are few
         self.tiling.choose(image)
         work = partial(
             self.objective.set_targets,

@@ -12,6 +12,7 @@ from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import layer_weights
 from nst_lightning.objective.parts import name_of, parts_of
 from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.objective.whole import factor_of
 from nst_lightning.training.scales import Scale
 
 # What float32 holds (3e38) is divided among the weight of a term, those of a layer and of a style loss, and the values.
@@ -93,24 +94,33 @@ class Wanted:
             BadArgument: if not, or if one is out of range.
         """
         losses = {loss.name: weight for loss, weight in self.style_losses}
+        layers = {
+            name: layer for table in self.layers.values() for layer in table for name in (layer.name, layer.sequential_name)
+        }
         names = list(dict.fromkeys([*self.weights, *losses, *STYLE_LOSSES]))
         for scale in scales if not isinstance(scales, str) else ():
             for name, factor in scale.weights.items():
-                if name not in names:
-                    expected = f"a scale's weights are of {', '.join(names)}{nearest(name, names)}"
+                if name not in names and name not in layers:
+                    used = list(dict.fromkeys(layer.name for layer in layers.values()))
+                    expected = f"a scale's weights are of {', '.join([*names, *used])}{nearest(name, [*names, *layers])}"
                     raise BadArgument("scales", f"weights: {name}", expected)
                 most = (
                     LARGEST / max(self.weights[name], 1.0)
                     if name in self.weights
-                    else LARGEST_INSIDE / max(losses.get(name, 1.0), 1.0)
+                    else LARGEST_INSIDE / max([1.0, *losses.values()] if name in layers else [losses.get(name, 1.0), 1.0])
                 )
                 if not 0 <= factor <= most:
                     expected = f"a factor is a number of 0 or more, here at most {most:.0e}"
                     raise BadArgument("scales", f"weights: {name}: {factor}", expected)
-            left = {name for name, weight in self.weights.items() if weight > 0 and scale.weights.get(name, 1.0) > 0}
+            left = {
+                term
+                for term, table in self.layers.items()
+                if self.weights[term] * scale.weights.get(term, 1.0) > 0
+                and any(factor_of(layer, scale.weights) > 0 for layer in table)
+            }
             if not any(scale.weights.get(name, 1.0) > 0 for name in losses):
                 left -= {"style"}
-            if not left & {"content", "style"}:
+            if not left:
                 raise BadArgument("scales", f"weights: {scale.weights}", "nothing is left to optimise at this size")
 
     def terms(self, pair: ImagePair) -> list[str]:

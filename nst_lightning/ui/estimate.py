@@ -20,9 +20,9 @@ from nst_lightning.training.scales import Scale, schedule
 from nst_lightning.ui.wishes import TILED, Wishes
 
 PROBE = 192  # pixels of the square on which a step of the network is timed
-# What a run costs in such steps, fitted to runs of all presets from 64 to 1024 px (make bench has the presets).
-STEP, PIXEL, LAYERS, MATCH, START = 1.05, 2.2, 1.5, 14.0, 12.0
-MORE = 0.9  # of a step's pixels, for each five layers more
+# What a run costs in such steps, fitted to the presets' scales from 64 to 512 px (make bench has the presets).
+STEP, PIXEL, LAYERS, MATCH, START = 0.47, 1.52, 0.53, 7.3, 6.0
+MORE = 0.8  # of a step's pixels, for each five layers more
 TILES = 1.9  # times a step in tiles: one more pass forward, and overlaps
 SLOW = 0.5  # of what a finished run teaches
 BASE, BYTES, TILED_BYTES = 0.95, 5.0e-6, 0.55e-6  # GiB: of the process, of a pixel, of a pixel in tiles
@@ -81,7 +81,7 @@ class Estimate:
         for stage in schedule(scales, max(shape), shape, steps):
             pixels = stage.shape[0] * stage.shape[1] / PROBE**2
             alone = stage.factors.get("nearest_neighbor_layers", 1.0) > 0
-            step = STEP + pixels * (PIXEL * (1 + MORE * (layers - 1)) + (LAYERS * layers if alone else 0))
+            step = STEP * layers + pixels * (PIXEL * (1 + MORE * (layers - 1)) + (LAYERS * layers if alone else 0))
             if stage.factors.get("nearest_neighbor", 1.0) > 0:
                 done += MATCH * pixels * layers
             for _ in range(stage.last - stage.first):

@@ -16,7 +16,7 @@ SIZES = (256, 384, 512, 768, 1024, 2048, 4096)
 BALANCE = 3.0  # the dial goes from -BALANCE to BALANCE, in doublings of the style weight
 STROKES = (0.5, 2.0)  # of the stroke dial: the style image's longer side, relative to the result's
 TILED = 2048  # pixels from which a result is painted in tiles
-ENDING = 60  # steps at the last size when a finished picture is gone on with
+ENDING = 36  # steps at the last size when a finished picture is gone on with
 
 
 @dataclass(frozen=True)

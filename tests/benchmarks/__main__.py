@@ -5,7 +5,8 @@ against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/sty
 ``breakdown``: where the time of a step goes. ``tiles``: time and memory from 256 to 4096 px. ``ranks``: two processes at
 one image. ``cells``: the engines of studies. ``startup``: what a person waits for. ``beside``: two runs at once, and one
 beside a busy core. ``presets``: time and memory of each at 512 px.
-``page``: `nst ui`. ``film``: steadiness against the temporal weight.
+``page``: `nst ui`. ``film``: steadiness against the temporal weight. ``quality``: distances of each method against seconds, and
+their figure.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rich.table import Table
 
 from nst_lightning.objective.memory import peak_memory
 from nst_lightning.training.precision import choose_precision
-from tests.benchmarks import beside, breakdown, crowson, film, many, page, presets, roots, startup, steps, tiled
+from tests.benchmarks import beside, breakdown, crowson, film, many, page, presets, quality, roots, startup, steps, tiled
 
 PARTS = (
     "startup",
@@ -39,6 +40,7 @@ PARTS = (
     "presets",
     "page",
     "film",
+    "quality",
 )
 
 
@@ -165,6 +167,8 @@ def main() -> None:
         found["page"] = page.report(console)
     if "film" in args.parts:
         found["film"] = film.report(console)
+    if "quality" in args.parts:
+        found["quality"] = quality.report(console, args.output.parent / "quality.png")
     found["peak_bytes"] = peak_memory()
     if "tiles" in args.parts:  # forgets the peak so far
         found["tiles"] = tiled.report(console, precisions[-1], args.tile_steps, args.output.with_name("tiles.png"))

@@ -91,9 +91,9 @@ def test_tiles_read_every_point_once(monkeypatch, padding, size):
     objective = objective_with("nearest_neighbor", padding=padding)
     layers = (PIXELS, *objective.style_layers)
     points = torch.cat([Field(*size).cells(2), Field(*size).spread(0, 200, seed=1), torch.tensor([[0.0, 0.0]]).double()])
-    found = read_all(objective.features, picture(*size), Reading(layers, points))
+    (found,) = read_all(objective.features, picture(*size), [Reading(layers, points)])
     monkeypatch.setattr(reading, "SIDE", 24)
-    tiled = read_all(objective.features, picture(*size), Reading(layers, points))
+    (tiled,) = read_all(objective.features, picture(*size), [Reading(layers, points)])
     for layer in layers:
         torch.testing.assert_close(tiled[layer], found[layer], rtol=1e-12, atol=1e-12)
     features = objective.features(picture(*size))

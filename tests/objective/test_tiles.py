@@ -12,6 +12,7 @@ from nst_lightning.data import StyleImage
 from nst_lightning.losses import make_style_losses, variation
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import find_layer, layers_of
+from nst_lightning.objective.matching import Start
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.objective.tiles import divide, grid, reach_of, stride_of
 from tests.arithmetic import rounding
@@ -56,8 +57,9 @@ def objective_of(
 
 def thinned(features: VGGFeatures) -> VGGFeatures:
     """The network with a few channels of each layer: the same geometry at a hundredth of the work."""
-    features.layers = [replace(layer, channels=CHANNELS) for layer in features.layers]
-    features.wanted = frozenset(replace(layer, channels=CHANNELS) for layer in features.wanted)
+    features.network = [replace(layer, channels=CHANNELS) for layer in features.network]
+    features.every = frozenset(replace(layer, channels=CHANNELS) for layer in features.every)
+    features.narrow(features.every)
     for name, buffer in features.named_buffers():
         if name.startswith("kernel"):
             setattr(features, name, 3 * buffer[:CHANNELS, : buffer.shape[1] if name == "kernel_1" else CHANNELS])
@@ -66,7 +68,14 @@ def thinned(features: VGGFeatures) -> VGGFeatures:
     return features
 
 
-def set_targets(objective: TiledObjective, height: int, width: int, masks: bool = False, styles: int = 1) -> None:
+def set_targets(
+    objective: TiledObjective,
+    height: int,
+    width: int,
+    masks: bool = False,
+    styles: int = 1,
+    start: Start = Start(),  # noqa: B008
+) -> None:
     dtype = objective.features.mean.dtype
     sizes = [(97, 76), (64, 109)][:styles]
     looks = [
@@ -74,7 +83,7 @@ def set_targets(objective: TiledObjective, height: int, width: int, masks: bool 
         for n, size in enumerate(sizes)
     ]
     regions = two_regions(height, width).flip(0) if masks else None
-    objective.set_targets(picture(height, width, 1, dtype), looks, regions)
+    objective.set_targets(picture(height, width, 1, dtype), looks, regions, start)
 
 
 def evaluate(objective: TiledObjective, image: Tensor) -> tuple[dict[str, float], Tensor]:
