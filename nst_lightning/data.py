@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance
+from nst_lightning.pictures.fitted import check_pixels, enlarged, fitted
 from nst_lightning.pictures.masks import regions_of
 from nst_lightning.pictures.oklab import hues_of
-from nst_lightning.pictures.picture import MAX_PIXELS, Picture, fit_size, resize_picture
+from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
 from nst_lightning.pictures.regions import shrink
 from nst_lightning.pictures.sources import name_of, names_of, read, several
 
@@ -100,6 +100,7 @@ class ImagePair(L.LightningDataModule):
         size: after ``setup``: the longer side in pixels (before, 0 for `original`).
         settings: the arguments, pictures by their names.
         regions: after ``setup``: ``(R, H, W)``, how much each position of the image counts for each region, or None.
+        notes: after ``setup``: a line for each picture that is enlarged so much that a person should know.
 
     Raises:
         BadArgument: for a value out of range, and in ``setup`` for pictures that cannot be read or do not go together.
@@ -144,6 +145,7 @@ class ImagePair(L.LightningDataModule):
         self.content_mask = content_mask
         self.style_masks = several("style_mask", style_mask)
         self._loaded = False
+        self.notes: list[str] = []
         named = {"content": content, "style": style, "content_mask": content_mask, "style_mask": style_mask}
         others = {"size": size, "style_weights": style_weights, "style_scale": style_scale, "style_size": style_size}
         self.settings = {name: names_of(value) for name, value in named.items()} | others | {"color": color}
@@ -175,7 +177,9 @@ class ImagePair(L.LightningDataModule):
             shown = content or first
             assert shown is not None
             self._set_size(max(shown.rgb.shape[-2:]))
-        content = _fitted(content, self.size, ("size", self.size)) if content else None
+        if content:
+            self.notes += enlarged(content, name_of(self.content), self.size)
+        content = fitted(content, self.size, ("size", self.size)) if content else None
         self.content_image = content.rgb[None] if content else None
         self.alpha = content.alpha if content else None
         self.dpi = content.dpi if content else None
@@ -184,7 +188,8 @@ class ImagePair(L.LightningDataModule):
         for number, source in enumerate(self.style_sources):
             # a source may be an open file, which is read once
             picture = first if first and number == 0 else read("style", source)
-            pictures.append(_fitted(picture, style_size, self._style_setting))
+            self.notes += enlarged(picture, name_of(source), style_size)
+            pictures.append(fitted(picture, style_size, self._style_setting))
         rgbs = [self._recolor(picture) for picture in pictures]
         shape = None if content is None else (int(content.rgb.shape[-2]), int(content.rgb.shape[-1]))
         masks, sizes = self.style_masks, [picture.rgb.shape[-2:] for picture in pictures]
@@ -202,7 +207,7 @@ class ImagePair(L.LightningDataModule):
                 regions = regions.expand(len(self.regions), -1, -1)
             self.styles.append(StyleImage(rgb, regions, float(weight), picture.alpha))
         self._check_visible()
-        _check_pixels(self.image_size, ("size", self.size))
+        check_pixels(self.image_size, ("size", self.size))
         self._loaded = True
 
     def change(self, **settings: Any) -> None:
@@ -300,20 +305,3 @@ class ImagePair(L.LightningDataModule):
 def style_shape(style: StyleImage, size: int, style_scale: float) -> tuple[int, int]:
     """Height and width of a style image for a result with the longer side ``size``."""
     return fit_size(int(style.image.shape[-2]), int(style.image.shape[-1]), max(1, round(size * style_scale)))
-
-
-def _fitted(picture: Picture, longer_side: int, asked: tuple[str, Any]) -> Picture:
-    """The picture with this longer side, which some setting asked for."""
-    height, width = (int(side) for side in picture.rgb.shape[-2:])
-    shape = fit_size(height, width, longer_side)
-    _check_pixels(shape, asked)
-    return resize_picture(picture, shape)
-
-
-def _check_pixels(shape: tuple[int, int], asked: tuple[str, Any]) -> None:
-    """Whether a picture can be held that some setting asked for."""
-    pixels = math.prod(shape)
-    if pixels > MAX_PIXELS:
-        most = int(max(shape) * math.sqrt(MAX_PIXELS / pixels))
-        expected = f"makes {pixels / 1e6:.0f} million pixels of this picture; {most} pixels at its longer side at most"
-        raise BadArgument(*asked, expected)

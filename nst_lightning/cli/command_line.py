@@ -210,8 +210,9 @@ class NSTCommandLine(LightningCLI):
         if self._resumes is not None:
             _, _, run, shape = self._resumes
             self.model.check_checkpoint(config.ckpt_path, run, shape, self.datamodule, config.trainer.max_steps)
-        if self._choice and self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
-            print(self._choice, flush=True)
+        if self.until == "done" and os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks
+            for line in filter(None, [self._choice, *self.datamodule.notes]):
+                print(line, flush=True)
 
     def resolve(self, words: Sequence[str]) -> dict[str, Any]:
         """The whole config that some words stand for, as plain values.

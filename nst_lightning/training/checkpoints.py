@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,15 +53,36 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 raise
 
 
+SELDOM = 120.0  # seconds between two checkpoints, however few steps those are: a step of a large picture takes minutes
+SHARE = 0.02  # of the time of a run, which writing them by the clock may take
+
+
 class NewestCheckpoint(ModelCheckpoint):
-    """Lightning's checkpoint callback, which also saves the end of a run that is no multiple of its clock.
+    """Lightning's checkpoint callback, which also saves by the clock, and the end of a run wherever that is.
 
     The one before the newest is kept too: if the newest is damaged, little is lost.
     """
 
     _before = ""
+    _saved_at = 0.0
+    _cost = 0.0  # seconds that the last one took
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any, **kwargs: Any) -> None:
+        super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
+        if self.monitor is not None or trainer.global_step == self._last_global_step_saved:
+            return
+        due = time.monotonic() - self._saved_at >= max(SELDOM, self._cost / SHARE)
+        # processes have to agree: all of them take part in a checkpoint
+        if trainer.strategy.broadcast(due) and not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def _save_none_monitor_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
+        start = time.monotonic()
+        self._save(trainer, monitor_candidates)
+        self._saved_at = time.monotonic()
+        self._cost = self._saved_at - start
+
+    def _save(self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
         newest = self.best_model_path
         keep, self.save_top_k = self.save_top_k, -1  # save, and remove nothing
         try:
@@ -74,6 +96,7 @@ class NewestCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._last_global_step_saved = trainer.global_step  # nothing is new yet
+        self._saved_at, self._cost = time.monotonic(), 0.0
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if trainer.global_step != self._last_global_step_saved:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import time
 import uuid
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ class History:
 
     def begin(self, wishes: Wishes) -> tuple[Path, Wishes]:
         """A folder for a picture that begins, with copies of its inputs; the wishes name these."""
-        folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        # in the order of beginning: several do so within a second
+        folder = self.folder / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex[:6]}"
         folder.mkdir(parents=True)
 
         def kept(name: str, source: str) -> str:

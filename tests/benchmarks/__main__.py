@@ -5,8 +5,8 @@ against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/sty
 ``breakdown``: where the time of a step goes. ``tiles``: time and memory from 256 to 4096 px. ``ranks``: two processes at
 one image. ``cells``: the engines of studies. ``startup``: what a person waits for. ``beside``: two runs at once, and one
 beside a busy core. ``presets``: time and memory of each at 512 px.
-``page``: `nst ui`. ``film``: steadiness against the temporal weight. ``quality``: distances of each method against seconds, and
-their figure.
+``page``: `nst ui`. ``film``: steadiness against the temporal weight. ``quality``: distances of each method against
+seconds, and their figure.
 """
 
 from __future__ import annotations

@@ -239,3 +239,20 @@ def test_a_study_answers_without_torch(words, said, workdir):
     done = subprocess.run([sys.executable, "-c", NO_TORCH, *words], capture_output=True, text=True, timeout=60)
     assert said in done.stdout + done.stderr, done.stderr
     assert done.returncode == (0 if "--help" in words else 2), done.stderr
+
+
+def test_a_picture_that_is_much_enlarged_is_named(pictures, workdir, capsys):
+    """If this fails, a thumbnail is painted for minutes at a size at which it is a blur, without a word."""
+    quick = [
+        "--steps=1",
+        "--data.size=64",
+        "--model.scales=none",
+        "--model.style_layers=[conv_1]",
+        "--model.content_layers=[conv_1]",
+    ]
+    for name, said in (("tiny.png", True), ("small.png", False)):
+        side = 12 if said else 30
+        Image.new("RGB", (side, 8), (200, 100, 50)).save(name)
+        assert main(["fit", name, str(pictures[1]), *quick, "-o", "out.png"]) == 0
+        found = "tiny.png has 12 x 8 pixels and is enlarged 5 times" in capsys.readouterr().out
+        assert found is said

@@ -88,6 +88,16 @@ def test_a_full_disk_leaves_the_checkpoint_before(workdir, pictures):
     assert Image.open(next((workdir / "logs").rglob("result.png"))).size == (64, 48)
 
 
+@pytest.mark.parametrize(("share", "left"), [(float("inf"), {5, 6}), (1e-9, {1, 6})])
+def test_checkpoints_by_the_clock(workdir, pictures, monkeypatch, share, left):
+    """Fails if slow steps are lost because there are few of them, or if writing takes more than its share of the time."""
+    monkeypatch.setattr("nst_lightning.training.checkpoints.SELDOM", 0.0)
+    monkeypatch.setattr("nst_lightning.training.checkpoints.SHARE", share)
+    fit(pictures, "--trainer.max_steps=6", "--checkpoint.every_n_train_steps=1000", "--output=a.png")
+    found = {int(path.stem.partition("=")[2]) for path in (workdir / "logs").rglob("*.ckpt")}
+    assert found == left
+
+
 @pytest.mark.slow
 @pytest.mark.soak
 def test_killed_twenty_times(workdir, pictures):
