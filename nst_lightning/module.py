@@ -40,7 +40,7 @@ from nst_lightning.training.tile_sizes import check_losses, check_tile
 from nst_lightning.training.wanted import Wanted
 
 CONTENT_LAYERS = ["relu4_2"]
-PACE = 0.5  # of the learning rate for an image that is painted already: Adam begins with steps as large as that
+PACE = 0.65  # of the learning rate for an image that is painted already: Adam begins with steps as large as that
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 
 

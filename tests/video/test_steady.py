@@ -52,7 +52,7 @@ def test_what_was_hidden_is_painted() -> None:
 def test_style_does_not_fade_in_sixty_frames() -> None:
     """Steadiness is not bought with a photograph that comes through, or with a blur.
 
-    The first frame has all scales, the others three steps: 0.170, and 0.19 to 0.20 from the tenth frame on, without a drift
+    The first frame has all scales, the others three steps: 0.197, and 0.21 to 0.22 from the tenth frame on, without a drift
     after it. What fades goes on fading.
     """
     frames = painted(views(60, SHAPE, move=(1.3, 0.4)).frames)
