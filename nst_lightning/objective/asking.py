@@ -12,11 +12,12 @@ from nst_lightning.losses.moments import pull
 from nst_lightning.losses.points import PIXELS, Columns, Reading, scatter
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.gradients import EXACT
+from nst_lightning.objective.parts import sum_of
 from nst_lightning.objective.pointed import PointTarget
 from nst_lightning.objective.reading import read_tile
 from nst_lightning.objective.sums import size_at, weights_at
 from nst_lightning.objective.tiles import Tile
-from nst_lightning.objective.whole import Objective, Values, sum_of
+from nst_lightning.objective.whole import Objective, Values
 
 
 class Asked(NamedTuple):

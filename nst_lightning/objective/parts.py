@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import Tensor
 
 from nst_lightning.losses.self_similarity import SelfSimilarity
 from nst_lightning.losses.style_loss import PointLoss, StyleLoss
@@ -42,3 +44,16 @@ def loss_name(loss: StyleLoss) -> str:
 def name_of(part: Part) -> str:
     """What a part is called."""
     return part if isinstance(part, str) else part.name
+
+
+def factor_of(layer: Layer, factors: Mapping[str, float]) -> float:
+    """What the weight of a layer is multiplied by, under either of its names."""
+    return factors.get(layer.name, 1.0) * factors.get(layer.sequential_name, 1.0)
+
+
+def sum_of(values: Iterable[Tensor]) -> Tensor:
+    """The sum of scalars, in their order."""
+    first, *rest = values
+    for value in rest:
+        first = first + value
+    return first

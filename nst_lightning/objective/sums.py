@@ -15,8 +15,8 @@ from nst_lightning.network.layers import Layer
 from nst_lightning.objective.gradients import EXACT
 from nst_lightning.objective.ranks import add_up, share, together
 from nst_lightning.objective.reading import read_tile
+from nst_lightning.objective.seen import Seen
 from nst_lightning.objective.tiles import Tile
-from nst_lightning.objective.whole import Seen
 from nst_lightning.pictures.regions import Regions
 
 

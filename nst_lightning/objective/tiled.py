@@ -25,11 +25,13 @@ from nst_lightning.losses.variation import variation_in_strips
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.asking import Asked, Asking
 from nst_lightning.objective.gradients import GradientSum, KnownGradient
+from nst_lightning.objective.parts import sum_of
 from nst_lightning.objective.pointed import PointTarget
 from nst_lightning.objective.ranks import add_up, share, together, world
+from nst_lightning.objective.seen import Seen
 from nst_lightning.objective.sums import own, size_at, sum_up
 from nst_lightning.objective.tiles import Tile, grid
-from nst_lightning.objective.whole import Objective, Seen, Values, sum_of
+from nst_lightning.objective.whole import Objective, Values
 from nst_lightning.pictures.regions import Regions
 
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from nst_lightning.data import StyleImage
 from nst_lightning.losses.content import content_loss
-from nst_lightning.losses.moments import flatten, mix, moments
 from nst_lightning.losses.nearest_neighbor import QUARTER
 from nst_lightning.losses.points import PIXELS, Columns, Reading, read
 from nst_lightning.losses.self_similarity import SelfSimilarity
@@ -21,14 +20,11 @@ from nst_lightning.losses.variation import total_variation
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.matching import Start, recall
-from nst_lightning.objective.parts import Part, name_of, parts_of
+from nst_lightning.objective.parts import Part, factor_of, name_of, parts_of, sum_of
 from nst_lightning.objective.pointed import ContentSamples, PointedLosses
 from nst_lightning.objective.reading import around
+from nst_lightning.objective.seen import Seen, mixed, seen_of
 from nst_lightning.pictures.regions import Regions
-
-# What the style losses see of one region at one layer: its "moments" and its "features", those that a loss asks for.
-# Empty where the region is not there.
-Seen = dict[str, Any]
 
 # The values of a term's parts.
 Values = dict[Part, Tensor]
@@ -161,7 +157,7 @@ class Objective(nn.Module):
                 targets = []
                 if share > 0 and found:
                     with torch.autocast(styles[0].image.device.type, enabled=False):
-                        targets = [loss.target(_together(loss.sees, found)) for loss, _ in self.layered]
+                        targets = [loss.target(mixed(loss.sees, found)) for loss, _ in self.layered]
                 self.style_targets[layer].append(targets)
 
     def weight_of(self, term: str) -> float:
@@ -180,19 +176,7 @@ class Objective(nn.Module):
 
     def _seen(self, features: Tensor, regions: Regions | None) -> list[Seen]:
         """The same of the features of one layer, differentiable."""
-        whole = float(features.shape[2] * features.shape[3])
-        weights, masses = (None, [whole]) if regions is None else regions.at((features.shape[2], features.shape[3]))
-        found: list[Seen] = []
-        for number, mass in enumerate(masses):
-            seen: Seen = {}
-            sees = {loss.sees for loss, _ in self.layered}
-            if mass > 0 and "moments" in sees:
-                seen["moments"] = moments(features, None if weights is None else weights[number], mass)
-            if mass > 0 and "features" in sees:
-                size = (features.shape[2], features.shape[3])
-                seen["features"] = select(features, None if regions is None else regions.positions(size)[number])
-            found.append(seen)
-        return found
+        return seen_of(features, regions, {loss.sees for loss, _ in self.layered})
 
     def forward(self, image: Tensor, step: int = 0) -> dict[str, Tensor]:
         """Every term for an image, none multiplied by its weight but ``total`` and ``loss``.
@@ -294,40 +278,3 @@ class Objective(nn.Module):
     def weighted(values: Mapping[Part, Tensor], layers: Mapping[Layer, float]) -> Tensor:
         """The sum of a term's values; those of layers times the layers' weights, which the others have in them."""
         return sum_of(value if isinstance(key, str) else layers[key] * value for key, value in values.items())
-
-
-def factor_of(layer: Layer, factors: Mapping[str, float]) -> float:
-    """What the weight of a layer is multiplied by, under either of its names."""
-    return factors.get(layer.name, 1.0) * factors.get(layer.sequential_name, 1.0)
-
-
-def sum_of(values: Iterable[Tensor]) -> Tensor:
-    """The sum of scalars, in their order."""
-    first, *rest = values
-    for value in rest:
-        first = first + value
-    return first
-
-
-def _together(sees: str, found: Sequence[tuple[Seen, float]]) -> Any:
-    """The statistics of one region over all style images that have it, with their weights."""
-    parts, shares = [seen[sees] for seen, _ in found], [weight for _, weight in found]
-    if sees == "moments":
-        return parts[0] if len(parts) == 1 else mix(parts, shares)
-    # each picture with positions in proportion to its weight, spread evenly over it
-    total = min(len(part) for part in parts)
-    counts = [max(1, round(total * share / max(shares))) for share in shares] if len(parts) > 1 else [len(parts[0])]
-    picks = [torch.linspace(0, len(part) - 1, n).round().long() for part, n in zip(parts, counts, strict=True)]
-    return torch.cat([part[pick.to(part.device)] for part, pick in zip(parts, picks, strict=True)])
-
-
-def select(features: Tensor, positions: Tensor | None) -> Tensor:
-    """The features of some positions, ``(N, C)`` in float32.
-
-    Args:
-        features: ``(1, C, H, W)``.
-        positions: ``(N,)``, counted row by row, or None for all.
-    """
-    matrix = flatten(features)
-    matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
-    return matrix if positions is None else matrix[positions]

@@ -10,9 +10,8 @@ from nst_lightning.errors import BadArgument, nearest
 from nst_lightning.losses import STYLE_LOSSES, NeighborSettings, make_content_loss, make_style_losses
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import layer_weights
-from nst_lightning.objective.parts import name_of, parts_of
+from nst_lightning.objective.parts import factor_of, name_of, parts_of
 from nst_lightning.objective.tiled import TiledObjective
-from nst_lightning.objective.whole import factor_of
 from nst_lightning.training.scales import Scale
 
 # What float32 holds (3e38) is divided among the weight of a term, those of a layer and of a style loss, and the values.
