@@ -168,6 +168,7 @@ class ImagePair(L.LightningDataModule):
         """Read the pictures, once."""
         if self._loaded:
             return
+        self.notes = []
         if self.content is None and not self.style_sources:
             raise BadArgument("content", None, "no picture at all; give a content image, a style image or both")
         content = read("content", self.content) if self.content is not None else None

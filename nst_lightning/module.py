@@ -69,7 +69,7 @@ class StyleTransfer(Measuring):
             weights.
         content_loss: `features` (squared differences) or `self_similarity` (how the places of the photograph relate to each
             other, whatever they look like).
-        neighbors: how `nearest_neighbor` finds its matches.
+        neighbors: how `nearest_neighbor` and `nearest_neighbor_layers` find their matches.
         scales: sizes to go through, coarse to fine: `auto` (by factors of √2 from 128 px), `none` (the final size only),
             or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size; `weights: {NAME: F}` there
             multiplies the weight of a term, a style loss or a layer by F at that size.

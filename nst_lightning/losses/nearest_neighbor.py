@@ -29,7 +29,7 @@ class NeighborSettings:
             from being stamped everywhere.
         refresh: match anew every so many steps; 0 for once a scale.
         axes: principal axes of the painting along which distances are measured; 0 for all channels, slow. Of a layer by
-            itself, which has fewer channels than a hypercolumn, a quarter of them.
+            itself, which has fewer channels than a hypercolumn, at most 64.
     """
 
     rotations: bool = False

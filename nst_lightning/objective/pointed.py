@@ -40,6 +40,12 @@ class PointTarget(NamedTuple):
     target: Any
 
 
+def shared(layers: Mapping[Layer, float]) -> tuple[float, dict[Layer, float]]:
+    """The sum of the weights of layers, and their shares of it."""
+    whole = sum(layers.values())
+    return whole, {layer: weight / whole for layer, weight in layers.items()}
+
+
 class PointedLosses:
     """The losses of hypercolumns among the style losses.
 
@@ -59,8 +65,7 @@ class PointedLosses:
 
     def use(self, layers: Mapping[Layer, float]) -> None:
         """Look at these style layers from now on, with these weights."""
-        self.weight = sum(layers.values())
-        self.layers = {layer: weight / self.weight for layer, weight in layers.items()}
+        self.weight, self.layers = shared(layers)
 
     def set(
         self,
@@ -180,8 +185,7 @@ class ContentSamples:
 
     def use(self, layers: Mapping[Layer, float]) -> None:
         """Look at these content layers from now on, with these weights."""
-        self.weight = sum(layers.values())
-        self.layers = {layer: weight / self.weight for layer, weight in layers.items()}
+        self.weight, self.layers = shared(layers)
 
     def set(self, content: Tensor | None, regions: Regions | None) -> None:
         """Keep the content image ``(1, 3, H, W)``; what no region shows of it does not count."""

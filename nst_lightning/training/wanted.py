@@ -30,7 +30,7 @@ class Wanted:
         style_loss: a name, or names and weights.
         arch: the network whose layers these are.
         content_loss: a name.
-        neighbors: how `nearest_neighbor` finds its matches.
+        neighbors: how `nearest_neighbor` and `nearest_neighbor_layers` find their matches.
 
     Attributes:
         layers: of ``content`` and ``style``, with their weights.

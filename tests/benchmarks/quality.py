@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from nst_lightning import stylize
+from nst_lightning.api import Moment
 from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.cli.shipped import names_of
 from nst_lightning.objective.distances import distances
-from nst_lightning.pictures.picture import resize
+from nst_lightning.pictures.picture import fit_size, resize
 from nst_lightning.pictures.read import read_image
 from nst_lightning.presets import PRESETS, preset
 from tests.benchmarks.crowson import SCHEDULE, Crowson, total_steps
@@ -57,16 +57,11 @@ class Clock:
         seconds = time.perf_counter() - self._start
         over = seconds >= self.limit
         if seconds >= self._next or last or over:
-            found = distances(resize(result(), _size(self.pictures[0])), *self.pictures)
+            found = distances(resize(result(), fit_size(*self.pictures[0].shape[2:], SIZE)), *self.pictures)
             self.curve.append({"seconds": seconds} | {name: found[name] for name in ("style_distance", "content_distance")})
             self._next = max(self._next, seconds) * LOOKS
             self._start = time.perf_counter() - seconds
         return not over
-
-
-def _size(content: Tensor) -> tuple[int, int]:
-    height, width = int(content.shape[2]), int(content.shape[3])
-    return round(height * SIZE / max(height, width)), round(width * SIZE / max(height, width))
 
 
 def settings_of(name: str) -> tuple[dict[str, Any], int]:
@@ -77,18 +72,6 @@ def settings_of(name: str) -> tuple[dict[str, Any], int]:
     words = ["fit", *PICTURES, "--recipe", name, f"--data.size={SIZE}"]
     config = NSTCommandLine(["fit"], until="parsed").resolve(words)
     return config["model"], int(config["trainer"]["max_steps"])
-
-
-class Looking(L.Callback):
-    """Lets a clock tick after each step."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:
-        last = trainer.global_step >= trainer.max_steps
-        if not self.clock.tick(lambda: pl_module.result.detach().cpu(), last):
-            trainer.should_stop = True
 
 
 def measure(name: str, limit: float) -> Curve:
@@ -107,7 +90,11 @@ def measure(name: str, limit: float) -> Curve:
         return clock.curve
     model, steps = settings_of(name)
     clock = Clock(pictures, limit)
-    stylize(*PICTURES, size=SIZE, steps=steps, trainer={"callbacks": [Looking(clock)], "accelerator": "cpu"}, **model)
+
+    def look(moment: Moment) -> bool:
+        return clock.tick(lambda: moment.tensor, moment.step == moment.steps)
+
+    stylize(*PICTURES, size=SIZE, steps=steps, callback=look, trainer={"accelerator": "cpu"}, **model)
     return clock.curve
 
 
