@@ -12,6 +12,7 @@ from torch import Tensor
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance
 from nst_lightning.pictures.fitted import check_pixels, enlarged, fitted
+from nst_lightning.pictures.mapped import kept
 from nst_lightning.pictures.masks import regions_of
 from nst_lightning.pictures.oklab import hues_of
 from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
@@ -181,8 +182,8 @@ class ImagePair(L.LightningDataModule):
         if content:
             self.notes += enlarged(content, name_of(self.content), self.size)
         content = fitted(content, self.size, ("size", self.size)) if content else None
-        self.content_image = content.rgb[None] if content else None
-        self.alpha = content.alpha if content else None
+        self.content_image = kept(content.rgb[None]) if content else None
+        self.alpha = kept(content.alpha) if content and content.alpha is not None else None
         self.dpi = content.dpi if content else None
         style_size = max(1, round(self.size * self.style_scale))
         pictures = []
@@ -190,13 +191,15 @@ class ImagePair(L.LightningDataModule):
             # a source may be an open file, which is read once
             picture = first if first and number == 0 else read("style", source)
             self.notes += enlarged(picture, name_of(source), style_size)
-            pictures.append(fitted(picture, style_size, self._style_setting))
-        rgbs = [self._recolor(picture) for picture in pictures]
+            picture = fitted(picture, style_size, self._style_setting)
+            pictures.append(picture._replace(rgb=kept(picture.rgb)))
+        rgbs = [kept(self._recolor(picture)) for picture in pictures]
         shape = None if content is None else (int(content.rgb.shape[-2]), int(content.rgb.shape[-1]))
         masks, sizes = self.style_masks, [picture.rgb.shape[-2:] for picture in pictures]
         self._region_names, self.regions, style_regions = regions_of(self.content_mask, masks, shape, sizes)
         if self.alpha is not None:
             self.regions = self.alpha if self.regions is None else self.regions * self.alpha
+        self.regions = None if self.regions is None else kept(self.regions)
         if self.regions is not None and not float(self.regions.sum()) > 0:
             expected = "is transparent everywhere: there is nothing to stylise"
             raise BadArgument("content", name_of(self.content), expected)
@@ -206,7 +209,7 @@ class ImagePair(L.LightningDataModule):
                 regions = picture.alpha if regions is None else regions * picture.alpha
             if regions is not None and self.regions is not None and len(regions) == 1:
                 regions = regions.expand(len(self.regions), -1, -1)
-            self.styles.append(StyleImage(rgb, regions, float(weight), picture.alpha))
+            self.styles.append(StyleImage(rgb, None if regions is None else kept(regions), float(weight), picture.alpha))
         self._check_visible()
         check_pixels(self.image_size, ("size", self.size))
         self._loaded = True
@@ -258,7 +261,7 @@ class ImagePair(L.LightningDataModule):
         """The content image as the losses see it, ``(1, 3, *shape)``: grey where only luminance is transferred."""
         if self.content_image is None:
             return None
-        image = resize_picture(Picture(self.content_image[0], self.alpha), shape).rgb[None]
+        image = kept(resize_picture(Picture(self.content_image[0], self.alpha), shape).rgb[None])
         return match_luminance(image, image) if self.color == "luminance" else image
 
     def styles_at(self, size: int) -> list[StyleImage]:
@@ -268,7 +271,7 @@ class ImagePair(L.LightningDataModule):
             shape = style_shape(style, size, self.style_scale)
             regions = None if style.regions is None else shrink(style.regions, shape)
             rgb, alpha, _ = resize_picture(Picture(style.image[0], style.alpha), shape)
-            scaled.append(StyleImage(rgb[None], regions, style.weight, alpha))
+            scaled.append(StyleImage(kept(rgb[None]), regions, style.weight, alpha))
         return scaled
 
     def regions_at(self, shape: tuple[int, int]) -> Tensor | None:

@@ -21,6 +21,7 @@ from nst_lightning.losses.temporal import Held
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.objective.matching import Known
+from nst_lightning.pictures.mapped import is_large
 from nst_lightning.pictures.picture import resize
 from nst_lightning.training import carry
 from nst_lightning.training.anew import begin_anew
@@ -320,10 +321,13 @@ class StyleTransfer(Measuring):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""
-        if self.trainer.accumulate_grad_batches == 1:
+        alone = self.trainer.accumulate_grad_batches == 1
+        if alone:
             self.image.grad = None  # Lightning lets it live until the next one is there
         work = partial(super().optimizer_step, *args, **kwargs)
         self.targets.survive(work, lambda: self.image, self.global_step)
+        if alone and is_large(self.image.shape):
+            self.image.grad = None  # nor is there room for it beside the result
         with torch.no_grad():
             if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)

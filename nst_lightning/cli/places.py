@@ -7,8 +7,14 @@ from typing import Any
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.atomic import free_bytes
+from nst_lightning.pictures.mapped import folder as mapped_folder
+from nst_lightning.pictures.mapped import is_large
 from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.write import check_folder, check_output, parse_color
+
+# A pixel's in temporary files: both pictures, hues and regions, two means of each level of the pyramid, average, the last
+# good image in half precision, what is matched, and the result.
+MAPPED_BYTES = 120
 
 
 def check_places(config: Any, loggers: Sequence[Any], size: int) -> None:
@@ -43,7 +49,7 @@ def check_places(config: Any, loggers: Sequence[Any], size: int) -> None:
 
 
 def check_room(config: Any, shape: tuple[int, int]) -> None:
-    """Whether the disks have room for the picture, and for the checkpoints of a large one.
+    """Whether the disks have room for the picture, and for the checkpoints and the mapped arrays of a large one.
 
     Args:
         config: of ``fit``.
@@ -53,19 +59,22 @@ def check_room(config: Any, shape: tuple[int, int]) -> None:
         BadArgument: naming the flag.
     """
     pixels = shape[0] * shape[1]
-    wanted = []
+    wanted: list[tuple[str, Any, Any, float, str]] = []
     if config.output is not None:
-        wanted.append(("output", config.output, 3 * pixels * config.bits // 8))
+        wanted.append(("output", config.output, config.output, 3 * pixels * config.bits // 8, ""))
     if config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run:
         # the new one is whole before the old one goes; image, average and two moments of the optimiser in float32
         folder = config.checkpoint.dirpath or config.trainer.default_root_dir or "."
-        wanted.append(("checkpoint.dirpath", folder, 2 * 4 * 3 * 4 * pixels))
-    for name, path, needed in wanted:
+        without = "; or --trainer.enable_checkpointing false"
+        wanted.append(("checkpoint.dirpath", folder, folder, 2 * 4 * 3 * 4 * pixels, without))
+    if is_large((3, *shape)):
+        place = f" ({mapped_folder()}, or TMPDIR)"
+        wanted.append(("size", config.data.size, mapped_folder(), MAPPED_BYTES * pixels, f"{place}; or a smaller size"))
+    for name, value, path, needed, remedy in wanted:
         free = free_bytes(path)
         if needed > free:
-            without = "; or --trainer.enable_checkpointing false" if name != "output" else ""
-            expected = f"{needed / 2**30:.2f} GiB will be written there, {free / 2**30:.2f} are free{without}"
-            raise BadArgument(name, path, expected)
+            expected = f"{needed / 2**30:.2f} GiB will be written there, {free / 2**30:.2f} are free{remedy}"
+            raise BadArgument(name, value, expected)
 
 
 def check_output_file(config: Any, size: int) -> None:

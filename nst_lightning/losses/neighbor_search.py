@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -61,7 +61,7 @@ class Search:
     def __init__(self, styles: Sequence[Rows], axes: int = 256, occurrence: float = 0.0) -> None:
         self.styles = list(styles)
         self.occurrence = occurrence
-        wide = torch.float64 if styles[0].columns.dtype == torch.float64 else torch.float32
+        self.dtype = wide = torch.float64 if styles[0].columns.dtype == torch.float64 else torch.float32
         means = [
             torch.stack([part.to(wide).sum(dim=0) for part in style.columns.split(SKETCHED)]).sum(dim=0)
             / len(style.columns)
@@ -93,25 +93,41 @@ class Search:
         Args:
             queries: ``(n, K)``, projected.
         """
-        queries = queries - queries.mean(dim=0)
-        queries = queries / _norm(queries)
-        count = len(queries)
-        order = torch.arange(count)
-        if self.occurrence:
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-        distances = queries.new_empty(count, len(self.styles))
-        found = torch.empty(count, len(self.styles), dtype=torch.int64, device=queries.device)
-        used = [queries.new_zeros(int(style.places.max()) + 1) for style in self.styles]
+        return self.match_groups(
+            [(torch.arange(len(queries), device=queries.device), queries)], len(queries), queries.mean(dim=0)
+        )
+
+    def match_groups(self, groups: Iterable[tuple[Tensor, Tensor]], count: int, mean: Tensor) -> Tensor:
+        """The same for queries that are not in memory all at once.
+
+        Args:
+            groups: queries that are in memory together: their numbers ``(n,)``, and they themselves ``(n, K)``, projected.
+                Those of a group choose in random order, one group after the other.
+            count: of all queries.
+            mean: of all queries, ``(K,)``.
+        """
+        distances = mean.new_empty(count, len(self.styles))
+        found = torch.empty(count, len(self.styles), dtype=torch.int64, device=mean.device)
+        used = [mean.new_zeros(int(style.places.max()) + 1) for style in self.styles]
         # one after the other would be right, and slow; within a small part nobody sees what the others of it chose
         together = min(QUERIES // 4, max(1, count // 32)) if self.occurrence else QUERIES
-        for part in order.to(queries.device).split(together):
-            for number, style in enumerate(self.styles):
-                nearest, which = self._nearest(queries[part], number, used[number] / max(1.0, style.share * count))
-                distances[part, number], found[part, number] = nearest, which
+        for which, queries in groups:
+            # off here only: the next group is read with the network's own settings
+            with torch.autocast(mean.device.type, enabled=False):
+                units = queries - mean
+                units /= _norm(units)
+                order = torch.arange(len(units))
                 if self.occurrence:
-                    used[number].index_add_(0, style.places[which], torch.full_like(nearest, style.share))
+                    order = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))
+                for part in order.to(units.device).split(together):
+                    for number, style in enumerate(self.styles):
+                        usage = used[number] / max(1.0, style.share * count)
+                        nearest, row = self._nearest(units[part], number, usage)
+                        distances[which[part], number], found[which[part], number] = nearest, row
+                        if self.occurrence:
+                            used[number].index_add_(0, style.places[row], torch.full_like(nearest, style.share))
         chosen = share_out(distances, [style.share for style in self.styles])
-        first = torch.tensor([0] + [len(style.columns) for style in self.styles[:-1]], device=queries.device).cumsum(0)
+        first = torch.tensor([0] + [len(style.columns) for style in self.styles[:-1]], device=mean.device).cumsum(0)
         return (found + first).gather(1, chosen[:, None])[:, 0].int()
 
     def _nearest(self, queries: Tensor, number: int, usage: Tensor) -> tuple[Tensor, Tensor]:

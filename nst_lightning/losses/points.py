@@ -158,6 +158,7 @@ class Field(NamedTuple):
         return self._middles(found, level, columns)
 
     def _middles(self, cells: Tensor, level: int, columns: int) -> Tensor:
+        cells = cells.long()
         found = torch.stack([cells // columns, cells % columns], dim=1).double()
         sides = torch.tensor([self.height, self.width], dtype=torch.float64)
         return torch.minimum((found + 0.5) * (1 << level), sides - 0.5)

@@ -49,13 +49,13 @@ def variation_of_rows(rows: Tensor, height: int, top: bool, bottom: bool) -> Ten
     return 2 * ((across + down) / (3 * straight) + (falling + rising) / (12 * diagonal))
 
 
-def variation_in_strips(image: Tensor, weight: float, gradient: Tensor) -> Tensor:
+def variation_in_strips(image: Tensor, weight: float, gradient: Tensor | None) -> Tensor:
     """The :func:`total_variation` of a large image, in strips of rows; its gradient is added to another's.
 
     Args:
         image: ``(1, 3, H, W)``, detached.
         weight: what the gradient is multiplied by.
-        gradient: ``(1, 3, H, W)``, changed in place.
+        gradient: ``(1, 3, H, W)``, changed in place; None where only the value is asked for.
     """
     height, width = int(image.shape[2]), int(image.shape[3])
     rows = max(1, STRIP // (3 * width))
@@ -63,10 +63,11 @@ def variation_in_strips(image: Tensor, weight: float, gradient: Tensor) -> Tenso
     for first in range(0, height, rows):
         bottom = first + rows >= height
         last = height if bottom else first + rows + 1
-        with torch.enable_grad():
+        with torch.set_grad_enabled(gradient is not None):
             strip = image[:, :, first:last].clone().requires_grad_()
             part = variation_of_rows(strip, height, top=first == 0, bottom=bottom)
-        (found,) = torch.autograd.grad(part, strip)
-        gradient[:, :, first:last] += weight * found
+        if gradient is not None:
+            (found,) = torch.autograd.grad(part, strip)
+            gradient[:, :, first:last] += weight * found
         value += part.detach()
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from nst_lightning.network.layers import Layer
 from nst_lightning.objective.gradients import EXACT
 from nst_lightning.objective.parts import sum_of
 from nst_lightning.objective.pointed import PointTarget
-from nst_lightning.objective.reading import read_tile
+from nst_lightning.objective.reading import divided, read_tile
 from nst_lightning.objective.sums import size_at, weights_at
 from nst_lightning.objective.tiles import Tile
 from nst_lightning.objective.whole import Objective, Values
@@ -38,6 +38,7 @@ class Asking:
     Args:
         objective: whose losses.
         pixels: the image, ``(1, 3, H, W)``, detached.
+        tiles: of it.
         asked: by the losses of the whole image.
         scale: what gradients are multiplied by.
         step: of the run.
@@ -47,7 +48,9 @@ class Asking:
         values: of the losses that are local, summed over the tiles so far.
     """
 
-    def __init__(self, objective: Objective, pixels: Tensor, asked: Asked, scale: float, step: int) -> None:
+    def __init__(
+        self, objective: Objective, pixels: Tensor, tiles: Sequence[Tile], asked: Asked, scale: float, step: int
+    ) -> None:
         self.objective = objective
         self.pixels = pixels
         self.asked = asked
@@ -62,6 +65,8 @@ class Asking:
         self.places: list[tuple[PointTarget, Reading]] = [
             (one, reading) for one in matched for reading in objective.pointed.readings(one, pixels, step)
         ]
+        self.sampled_at = [divided(reading.points, tiles) for reading, _ in asked.samples]
+        self.placed_at = [divided(reading.points, tiles) for _, reading in self.places]
         read = [reading for reading, _ in asked.samples] + [reading for _, reading in self.places]
         read_at = {layer for reading in read for layer in reading.layers}
         self.layers: set[Layer] = ({*asked.pulls, *self.content} | read_at) - {PIXELS}
@@ -117,13 +122,16 @@ class Asking:
         shape = (tile.rows.side, tile.columns.side)
         direct: Tensor | None = None
         requests = []
-        for reading, grads in self.asked.samples:
-            which, _, at = read_tile(tile, seen, reading, shape, network)
-            requests += [(layer, grads[layer][which.to(crop.device)], at[layer]) for layer in at]
-        for one, reading in self.places:
-            which, columns, at = read_tile(tile, seen, reading, shape, network)
-            if not len(which):
+        for (reading, grads), owned in zip(self.asked.samples, self.sampled_at, strict=True):
+            if tile in owned:
+                which = owned[tile]
+                _, at = read_tile(tile, seen, reading, which, shape, network)
+                requests += [(layer, grads[layer][which.to(crop.device)], at[layer]) for layer in at]
+        for (one, reading), owned in zip(self.places, self.placed_at, strict=True):
+            if tile not in owned:
                 continue
+            which = owned[tile]
+            columns, at = read_tile(tile, seen, reading, which, shape, network)
             with torch.enable_grad():
                 leaves = {layer: value.requires_grad_() for layer, value in columns.items()}
                 part = one.share * one.loss([leaves], one.target.of(which.to(crop.device)), 0)

@@ -19,11 +19,14 @@ from nst_lightning.losses.points import Field, Reading
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.ranks import add_up, rank
-from nst_lightning.objective.reading import read_picture
+from nst_lightning.objective.reading import SIDE, read_picture
 from nst_lightning.pictures.pyramid import coarse
 from nst_lightning.pictures.regions import Regions
+from nst_lightning.pictures.strips import by_planes
 
 T = TypeVar("T")
+GROUP = 1 << 18  # points that are matched together, of a picture of four million pixels; more would fill the memory
+POINTS = SIDE * SIDE  # more than a tile has
 CONTENT_SHARE = 0.75  # of the picture that is matched: the photograph's, beside the result so far
 
 
@@ -58,8 +61,12 @@ def query(content: Tensor | None, image: Tensor | None, first: bool) -> Tensor:
         return image.detach()
     if first or image is None:
         return content
-    result = coarse(image.detach(), 1) + content - coarse(content, 1)
-    return CONTENT_SHARE * content + (1 - CONTENT_SHARE) * result
+
+    def mixed(photograph: Tensor, painted: Tensor) -> Tensor:
+        result = coarse(painted, 1) + photograph - coarse(photograph, 1)
+        return CONTENT_SHARE * photograph + (1 - CONTENT_SHARE) * result
+
+    return by_planes(mixed, content, image.detach())
 
 
 Known = dict[Any, Any]  # what was computed of style images, to be used again for the next frame of a film
@@ -160,22 +167,38 @@ class Matcher:
             with torch.autocast(device, enabled=False):
                 self._search.append(Search(self.styles, settings.axes, settings.occurrence))
         (search,) = self._search
-        queries: Tensor | None = None
-        for _, which, columns in read_picture(self.features, picture, [self.reading]):
+        count = len(self.reading.points)
+        if count <= GROUP:
+            ((numbers, queries),) = self._queries(picture, search)
             with torch.autocast(device, enabled=False):
-                part = search.project(hypercolumns(columns, self.factors))
-            if queries is None:
-                queries = part.new_empty(len(self.reading.points), part.shape[1])
-            queries[which.to(part.device)] = part
-        assert queries is not None
-        with torch.autocast(device, enabled=False):
-            found = search.match(queries)
+                found = search.match(queries[numbers.argsort()])
+        else:  # the picture is looked at twice: distances are centred
+            totals = [part.double().sum(dim=0) for _, part in self._queries(picture, search)]
+            mean = (torch.stack(totals).sum(dim=0) / count).to(search.dtype)
+            found = search.match_groups(self._queries(picture, search), count, mean)
         if not self.loss.settings.refresh and not self._shared:
             self._search.clear()
         # a near tie may go either way on another machine
         found = found if rank() == 0 else torch.zeros_like(found)
         add_up([found])
         return found
+
+    def _queries(self, picture: Tensor, search: Search) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the search compares, group by group of neighbouring points: their numbers, and they themselves."""
+        left, filled = len(self.reading.points), 0
+        queries = numbers = torch.empty(0)
+        for _, which, columns in read_picture(self.features, picture, [self.reading]):
+            with torch.autocast(picture.device.type, enabled=False):
+                part = search.project(hypercolumns(columns, self.factors))
+            if not filled:
+                queries = part.new_empty(min(left, GROUP + POINTS), part.shape[1])
+                numbers = torch.empty(len(queries), dtype=torch.int64, device=part.device)
+            here = slice(filled, filled + len(which))
+            queries[here], numbers[here] = part, which.to(part.device)
+            filled, left = here.stop, left - len(which)
+            if filled >= GROUP or not left:
+                yield numbers[:filled], queries[:filled]
+                filled = 0
 
     def matches(self, numbers: Tensor) -> Matches:
         """What the loss compares the image with."""

@@ -12,6 +12,7 @@ from nst_lightning.losses.relaxed_emd import DEVIATION
 from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.tiles import Tile, grid
+from nst_lightning.pictures import mapped
 
 # What is read once a scale is read from tiles of this size however the steps are computed: the matches are then the same to
 # the last bit whether memory is short or not.
@@ -34,11 +35,20 @@ def around(points: Tensor, layer: Layer, shape: tuple[int, int], features: VGGFe
     return corners(points, level, (shape[0] >> level, shape[1] >> level), unit).to(device)
 
 
-def owned(tile: Tile, points: Tensor) -> Tensor:
-    """The numbers of the points that lie in a tile, ``(n,)``."""
-    rows, columns = tile
-    inside = (points[:, 0] >= rows.first) & (points[:, 0] < rows.last)
-    return (inside & (points[:, 1] >= columns.first) & (points[:, 1] < columns.last)).nonzero()[:, 0]
+def divided(points: Tensor, tiles: Sequence[Tile]) -> dict[Tile, Tensor]:
+    """The numbers of the points that lie in each of some tiles, ``(n,)``, ascending; of those that have any."""
+
+    def along(axis: int) -> tuple[Tensor, list[int]]:
+        firsts = sorted({tile[axis].first for tile in tiles})
+        return torch.searchsorted(torch.tensor(firsts).to(points), points[:, axis].contiguous(), right=True) - 1, firsts
+
+    (rows, tops), (columns, lefts) = along(0), along(1)
+    numbers = rows * len(lefts) + columns
+    order = numbers.argsort(stable=True)
+    counts = torch.bincount(numbers, minlength=len(tops) * len(lefts)).tolist()
+    parts = order.split(counts)
+    found = {tile: parts[tops.index(tile.rows.first) * len(lefts) + lefts.index(tile.columns.first)] for tile in tiles}
+    return {tile: part for tile, part in found.items() if len(part)}
 
 
 def within(tile: Tile, at: Corners, layer: Layer) -> Corners:
@@ -48,25 +58,30 @@ def within(tile: Tile, at: Corners, layer: Layer) -> Corners:
 
 
 def read_tile(
-    tile: Tile, seen: Mapping[Layer, Tensor], reading: Reading, shape: tuple[int, int], features: VGGFeatures
-) -> tuple[Tensor, Columns, dict[Layer, Corners]]:
-    """What a tile gives to a reading: which points, their features, and where they were read.
+    tile: Tile,
+    seen: Mapping[Layer, Tensor],
+    reading: Reading,
+    which: Tensor,
+    shape: tuple[int, int],
+    features: VGGFeatures,
+) -> tuple[Columns, dict[Layer, Corners]]:
+    """What a tile gives to a reading: the features of its points, and where they were read.
 
     Args:
         tile: sees the positions next to its own.
         seen: the features of its crop, and the crop itself as :data:`PIXELS`.
         reading: of the whole picture.
+        which: the numbers of its points that lie in the tile, one or more: see :func:`divided`.
         shape: of the picture.
         features: the network.
     """
-    which = owned(tile, reading.points)
     columns: Columns = {}
     places: dict[Layer, Corners] = {}
-    for layer in reading.layers if len(which) else ():
+    for layer in reading.layers:
         at = around(reading.points[which], layer, shape, features, seen[layer].device)
         places[layer] = within(tile, at, layer)
         columns[layer] = gather(seen[layer], places[layer])
-    return which, columns, places
+    return columns, places
 
 
 @torch.no_grad()
@@ -86,16 +101,19 @@ def read_picture(
         return
     deepest = max(layers)
     network = [layer for layer in features.layers if layer <= deepest]
-    for tile in grid(shape, SIDE, network, features.settings.padding == "circular", more=True):
-        here = [number for number, reading in enumerate(readings) if len(owned(tile, reading.points))]
+    tiles = grid(shape, SIDE, network, features.settings.padding == "circular", more=True)
+    owned = [divided(reading.points, tiles) for reading in readings]
+    for tile in tiles:
+        here = [number for number, one in enumerate(owned) if tile in one]
         if not here:
             continue
         crop = tile.crop(image)
         seen = {**features(crop, tile.seams, deepest), PIXELS: crop}
+        mapped.let_go()
         with torch.autocast(image.device.type, enabled=False):
             for number in here:
-                which, columns, _ = read_tile(tile, seen, readings[number], shape, features)
-                yield number, which, columns
+                which = owned[number][tile]
+                yield number, which, read_tile(tile, seen, readings[number], which, shape, features)[0]
 
 
 def read_all(features: VGGFeatures, image: Tensor, readings: Sequence[Reading]) -> list[Columns]:

@@ -14,9 +14,10 @@ from nst_lightning.network.features import VGGFeatures
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.gradients import EXACT
 from nst_lightning.objective.ranks import add_up, share, together
-from nst_lightning.objective.reading import read_tile
+from nst_lightning.objective.reading import divided, read_tile
 from nst_lightning.objective.seen import Seen
 from nst_lightning.objective.tiles import Tile
+from nst_lightning.pictures import mapped
 from nst_lightning.pictures.regions import Regions
 
 
@@ -81,6 +82,7 @@ def sum_up(
         {layer: image.new_zeros(len(one.points), layer.channels) for layer in one.layers} for one in readings
     ]
     wanted = {*layers, *(layer for one in readings for layer in one.layers)}
+    owned = [divided(one.points, tiles) for one in readings]
     with together(image.device):
         for tile in share(tiles):
             seen_here = see(features, tile, image, wanted)
@@ -90,10 +92,12 @@ def sum_up(
                     part_here = tile.seen(seen_here[layer], layer.pools_before)
                     for total, part in zip(totals, sums_of(part_here, weights), strict=True):
                         total += part
-                for one, sample in zip(readings, samples, strict=True):
-                    which, columns, _ = read_tile(tile, seen_here, one, shape, features)
-                    for layer, values in columns.items():
-                        sample[layer][which.to(values.device)] = values
+                for one, sample, places in zip(readings, samples, owned, strict=True):
+                    if tile in places:
+                        columns, _ = read_tile(tile, seen_here, one, places[tile], shape, features)
+                        for layer, values in columns.items():
+                            sample[layer][places[tile].to(values.device)] = values
+            mapped.let_go()
     add_up(value for totals in found.values() for value in totals)
     add_up(value for sample in samples for value in sample.values())
     seen: dict[Layer, list[Seen]] = {}

@@ -32,6 +32,7 @@ from nst_lightning.objective.seen import Seen
 from nst_lightning.objective.sums import own, size_at, sum_up
 from nst_lightning.objective.tiles import Tile, grid
 from nst_lightning.objective.whole import Objective, Values
+from nst_lightning.pictures import mapped
 from nst_lightning.pictures.regions import Regions
 
 
@@ -97,13 +98,16 @@ class TiledObjective(Objective):
         # of `loss` times this number, as it is optimised: in half precision the plain gradient of a pixel would be 0
         scale = float(image.numel())
         contents, styles, asked = self._first_pass(pixels, step, scale)
-        gradient = self._second_pass(pixels, tiles, asked, scale, contents, styles, step)
-        tv = variation_in_strips(pixels, self.parts()["tv"] * scale, gradient) if self.computes("tv") else None
-        temporal = None
+        wanted = torch.is_grad_enabled() and image.requires_grad
+        gradient = self._second_pass(pixels, tiles, asked, scale, contents, styles, step, wanted)
+        tv = temporal = None
+        if self.computes("tv"):
+            tv = variation_in_strips(pixels, self.parts()["tv"] * scale, gradient)
         if self.held is not None and self.computes("temporal"):
-            temporal = self.held.add_gradient(pixels, self.parts()["temporal"] * scale, gradient)
+            weight = self.parts()["temporal"] * scale
+            temporal = self.held(pixels) if gradient is None else self.held.add_gradient(pixels, weight, gradient)
         terms = {name: value.detach() for name, value in self.combine(contents, styles, tv, temporal).items()}
-        if torch.is_grad_enabled() and image.requires_grad:
+        if gradient is not None:
             terms["loss"] = KnownGradient.apply(image, terms["loss"], [gradient], 1.0 / scale)
         return terms
 
@@ -172,30 +176,33 @@ class TiledObjective(Objective):
         contents: Values,
         styles: Values,
         step: int,
-    ) -> Tensor:
-        """The gradient; adds the values of the losses that are local to those of the first pass."""
-        asking = Asking(self, pixels, asked, scale, step)
-        gradient = GradientSum(pixels, banded=world() == 1 and self.features.settings.padding != "circular")
+        wanted: bool,
+    ) -> Tensor | None:
+        """The gradient, if it is wanted; adds the values of the losses that are local to those of the first pass."""
+        asking = Asking(self, pixels, tiles, asked, scale, step)
+        banded = world() == 1 and self.features.settings.padding != "circular"
+        gradient = GradientSum(pixels, banded) if wanted else None
         with together(pixels.device):
-            for tile in share(tiles) if asking.any else ():
-                with torch.enable_grad():
+            for tile in share(tiles) if asking.any and (wanted or asking.values) else ():
+                with torch.set_grad_enabled(wanted):
                     crop = tile.crop(pixels).requires_grad_()
                     features = self.features(crop, tile.seams)
                 with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
                     targets = self._targets(tile) if asking.content else {}
-                    wanted, direct = asking.at(tile, crop.detach(), features, targets)
+                    asks, direct = asking.at(tile, crop.detach(), features, targets)
                 with torch.autocast(pixels.device.type, enabled=False):
                     found = direct
-                    if wanted:
-                        outputs = [features.pop(layer) for layer in wanted]
-                        (found,) = torch.autograd.grad(outputs, crop, list(wanted.values()))
+                    if asks and wanted:
+                        outputs = [features.pop(layer) for layer in asks]
+                        (found,) = torch.autograd.grad(outputs, crop, list(asks.values()))
                         found = found if direct is None else found + direct
-                if found is not None:
+                if found is not None and gradient is not None:
                     gradient.add(tile, found)
+                mapped.let_go()
         add_up(asking.values.values())
         for key, value in asking.values.items():
             (contents if isinstance(key, Layer) else styles)[key] = value.to(pixels.dtype)
-        return gradient.total()
+        return None if gradient is None else gradient.total()
 
     @torch.no_grad()
     def _targets(self, tile: Tile) -> dict[Layer, Tensor]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nst_lightning.pictures.strips import by_strips, sums
+
 # ITU-R BT.601, the luminance of YIQ that the paper uses
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -35,21 +37,37 @@ def match_luminance(
         style_alpha: ``(1, H, W)`` in ``[0, 1]``, or None: opaque.
         content_alpha: ``(1, H', W')``, likewise.
     """
-    ours, theirs = luminance(style), luminance(content)
+    ours, theirs = by_strips(luminance, style), by_strips(luminance, content)
     (mean, covariance), (target, wanted) = _moments(ours, style_alpha), _moments(theirs, content_alpha)
     scale = (wanted.sqrt() / covariance.sqrt().clamp(min=1e-6)).item()
-    matched = (ours - mean.item()) * scale + target.item()
-    return matched.clamp(0, 1).expand(-1, 3, -1, -1).contiguous()
+
+    def matched(grey: Tensor) -> Tensor:
+        return ((grey - mean.item()) * scale + target.item()).clamp(0, 1).expand(-1, 3, -1, -1).contiguous()
+
+    return by_strips(matched, ours)
 
 
 def _moments(image: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Mean ``(C, 1)`` and covariance ``(C, C)`` (a number for one channel) of what is seen of ``(1, C, H, W)``, float64."""
-    pixels = image[0].flatten(1).double()
-    if alpha is None:
-        return pixels.mean(1, keepdim=True), torch.cov(pixels)
-    weights = alpha.flatten().to(pixels)
-    weights = weights if weights.sum() > 0 else torch.ones_like(weights)
-    return (pixels * weights).sum(1, keepdim=True) / weights.sum(), torch.cov(pixels, aweights=weights)
+    """Mean ``(C, 1)`` and covariance ``(C, C)`` of what is seen of ``(1, C, H, W)``, in float64.
+
+    The covariance is that of ``torch.cov``, with the transparency as its ``aweights``.
+    """
+    shape = (int(image.shape[-2]), int(image.shape[-1]))
+    seen = alpha if alpha is not None and float(alpha.sum()) > 0 else None
+
+    def part(rows: slice) -> tuple[Tensor, Tensor]:
+        pixels = image[0, :, rows].flatten(1).double()
+        return pixels, torch.ones_like(pixels[:1]) if seen is None else seen[:, rows].flatten(1).to(pixels)
+
+    mass = sums(lambda rows: part(rows)[1].sum(), *shape)
+    mean = sums(lambda rows: torch.mul(*part(rows)).sum(dim=1, keepdim=True), *shape) / mass
+
+    def spread(rows: slice) -> Tensor:
+        pixels, weights = part(rows)
+        return (pixels - mean) * weights @ (pixels - mean).T
+
+    squares = sums(lambda rows: part(rows)[1].square().sum(), *shape)
+    return mean, sums(spread, *shape) / (mass - squares / mass)
 
 
 def with_luminance(color: Tensor, grey: Tensor) -> Tensor:
@@ -83,5 +101,10 @@ def match_colors(
 
     # three channels: float64 costs nothing and a grey picture's covariance is nearly singular
     (mean, covariance), (target, wanted) = _moments(style, style_alpha), _moments(content, content_alpha)
-    matched = root(wanted, 0.5) @ root(covariance, -0.5) @ (style[0].flatten(1).double() - mean) + target
-    return matched.clamp(0, 1).view_as(style[0])[None].to(style.dtype)
+    change = root(wanted, 0.5) @ root(covariance, -0.5)
+
+    def moved(rows: Tensor) -> Tensor:
+        found = change @ (rows[0].flatten(1).double() - mean) + target
+        return found.clamp(0, 1).view_as(rows).to(rows.dtype)
+
+    return by_strips(moved, style)

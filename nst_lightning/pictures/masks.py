@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument
+from nst_lightning.pictures import mapped
 from nst_lightning.pictures.regions import find_regions, shrink
 from nst_lightning.pictures.sources import name_of, read
 
@@ -45,12 +45,19 @@ def regions_of(
         raise BadArgument("style_mask", missing, f"no style mask has the region {missing} of the content mask")
     for missing in sorted(known - set(ours)):
         raise BadArgument("content_mask", missing, f"the content mask lacks the region {missing} of a style mask")
-    content = torch.cat([shrink(region, content_size) for region in ours.values()])
-    styles: list[Tensor | None] = []
-    for regions, (height, width) in zip(theirs, sizes, strict=True):
-        absent = torch.zeros(1, height, width)
-        styles.append(torch.cat([shrink(regions[c], (height, width)) if c in regions else absent for c in ours]))
-    return list(ours), content, styles
+    content = _at(ours, ours, content_size)
+    return list(ours), content, [_at(regions, ours, size) for regions, size in zip(theirs, sizes, strict=True)]
+
+
+def _at(regions: Mapping[str, Tensor], names: Iterable[str], size: Sequence[int]) -> Tensor:
+    """Some regions, by their names and absent ones empty, at a size: ``(R, H, W)``."""
+    height, width = size
+    found = mapped.zeros((len(list(names)), height, width))
+    for one, name in zip(found, names, strict=True):
+        if name in regions:
+            one.copy_(shrink(regions[name], (height, width))[0])
+            mapped.let_go()
+    return found
 
 
 def regions_in(argument: str, source: Any) -> dict[str, Tensor]:

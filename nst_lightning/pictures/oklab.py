@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nst_lightning.pictures import mapped
+from nst_lightning.pictures.strips import by_strips, strips, sums
+
 # Ottosson 2020, "A perceptual color space for image processing": linear RGB to cones, and the roots of those to L, a, b.
 TO_CONES = (
     (0.4122214708, 0.5363325363, 0.0514459929),
@@ -73,10 +76,15 @@ def moved(ours: Tensor, theirs: Sequence[tuple[Tensor, Tensor | None, float]], w
     """
 
     def statistics(hues: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor]:
-        pixels = hues.flatten(1).double()
-        part = torch.full_like(pixels[0], 1 / pixels.shape[1]) if counts is None else counts.flatten().double()
-        part = part / part.sum().clamp(min=1e-12)
-        return pixels @ part, (pixels * part) @ pixels.T
+        height, width = (int(side) for side in hues.shape[1:])
+
+        def part(rows: slice) -> tuple[Tensor, Tensor]:
+            pixels = hues[:, rows].flatten(1).double()
+            return pixels, torch.ones_like(pixels[0]) if counts is None else counts[rows].flatten().double()
+
+        mass = sums(lambda rows: part(rows)[1].sum(), height, width).clamp(min=1e-12)
+        mean = sums(lambda rows: torch.mv(*part(rows)), height, width) / mass
+        return mean, sums(lambda rows: torch.mul(*part(rows)) @ part(rows)[0].T, height, width) / mass
 
     def root(matrix: Tensor, power: float) -> Tensor:
         values, vectors = torch.linalg.eigh(matrix)
@@ -89,8 +97,36 @@ def moved(ours: Tensor, theirs: Sequence[tuple[Tensor, Tensor | None, float]], w
     target_second = torch.stack([one * (share / whole) for _, one, share in found]).sum(dim=0)
     spread, target_spread = (s - torch.outer(m, m) for s, m in ((second, mean), (target_second, target)))
     change = root(target_spread, 0.5) @ root(spread, -0.5)
-    pixels = ours.flatten(1).double()
-    return (change @ (pixels - mean[:, None]) + target[:, None]).view_as(ours).to(ours.dtype)
+
+    def moved_rows(rows: Tensor) -> Tensor:
+        found = change @ (rows.flatten(1).double() - mean[:, None]) + target[:, None]
+        return found.view_as(rows).to(rows.dtype)
+
+    return by_strips(moved_rows, ours)
+
+
+def _smoothed(hues: Tensor, lightness: Tensor, reach: int) -> Tensor:
+    """:func:`smoothed` of rows that are cut out; right but for those within two windows of a cut."""
+
+    def mean(values: Tensor) -> Tensor:
+        # rows, then columns; a window that the edge cuts off has fewer values
+        for axis in (1, 2):
+            side = int(values.shape[axis])
+            total = F.pad(values.movedim(axis, -1).double().cumsum(-1), (1, 0))
+            middle = torch.arange(side, device=values.device)
+            last, first = (middle + reach + 1).clamp(max=side), (middle - reach).clamp(min=0)
+            values = ((total[..., last] - total[..., first]) / (last - first)).movedim(-1, axis)
+        return values
+
+    guide = lightness.double()
+    centre = mean(guide)
+    variance = mean(guide.square()) - centre.square() + FLAT
+    found = torch.empty_like(hues)
+    for one, hue in zip(found.split(1), hues.split(1), strict=True):  # less memory than both at once
+        level = mean(hue)
+        slope = (mean(guide * hue) - centre * level) / variance
+        one.copy_(mean(slope) * guide + mean(level - slope * centre))
+    return found
 
 
 def smoothed(hues: Tensor, lightness: Tensor) -> Tensor:
@@ -104,21 +140,14 @@ def smoothed(hues: Tensor, lightness: Tensor) -> Tensor:
     """
     height, width = (int(side) for side in hues.shape[1:])
     reach = max(1, round(RADIUS * max(height, width)))
-
-    def mean(values: Tensor) -> Tensor:
-        # rows, then columns; a window that the edge cuts off has fewer values
-        for axis in (1, 2):
-            side = int(values.shape[axis])
-            total = F.pad(values.movedim(axis, -1).double().cumsum(-1), (1, 0))
-            middle = torch.arange(side, device=values.device)
-            last, first = (middle + reach + 1).clamp(max=side), (middle - reach).clamp(min=0)
-            values = ((total[..., last] - total[..., first]) / (last - first)).movedim(-1, axis)
-        return values
-
-    guide = lightness.double()
-    centre, level = mean(guide), mean(hues)
-    slope = (mean(guide * hues) - centre * level) / (mean(guide.square()) - centre.square() + FLAT)
-    return (mean(slope) * guide + mean(level - slope * centre)).to(hues.dtype)
+    found = mapped.zeros(hues.shape, hues.dtype) if hues.device.type == "cpu" else torch.empty_like(hues)
+    for rows in strips(height, width, least=reach):
+        # a mean of means: what lies within two windows
+        first, last = max(0, rows.start - 2 * reach), min(height, rows.stop + 2 * reach)
+        part = _smoothed(hues[:, first:last], lightness[:, first:last], reach)
+        found[:, rows] = part[:, rows.start - first : rows.stop - first]
+        mapped.let_go()
+    return found
 
 
 def hues_of(
@@ -133,8 +162,8 @@ def hues_of(
         regions: ``(R, H, W)``, how much each position counts for each region, or None; each region is moved by itself.
         styles: for each style image ``(1, 3, H', W')``, its regions ``(R or 1, H', W')`` or None, and its weight.
     """
-    ours = oklab(content)[0, 1:]
-    theirs = [(oklab(style)[0, 1:], counts, weight) for style, counts, weight in styles if weight > 0]
+    ours = _hues(content)
+    theirs = [(_hues(style), counts, weight) for style, counts, weight in styles if weight > 0]
     total, covered = torch.zeros_like(ours), torch.zeros_like(ours[:1])
     for number in range(1 if regions is None else len(regions)):
         part = None if regions is None else regions[number]
@@ -147,8 +176,17 @@ def hues_of(
             continue
         change = moved(ours, known, part) if known else ours
         share = torch.ones_like(covered) if part is None else part[None].to(ours)
-        total, covered = total + share * change, covered + share
-    return torch.where(covered > 1e-6, total / covered.clamp(min=1e-6), ours)[None]
+        total, covered = total.addcmul_(share, change), covered.add_(share)
+
+    def mean(total: Tensor, covered: Tensor, ours: Tensor) -> Tensor:
+        return torch.where(covered > 1e-6, total / covered.clamp(min=1e-6), ours)
+
+    return by_strips(mean, total, covered, ours)[None]
+
+
+def _hues(image: Tensor) -> Tensor:
+    """a and b, ``(2, H, W)``, of ``(1, 3, H, W)``."""
+    return by_strips(lambda rows: oklab(rows)[0, 1:], image)
 
 
 def with_hues(image: Tensor, hues: Tensor) -> Tensor:
@@ -158,7 +196,11 @@ def with_hues(image: Tensor, hues: Tensor) -> Tensor:
         image: ``(1, 3, H, W)`` in ``[0, 1]``; gives L.
         hues: a and b, ``(1, 2, H', W')``; of another size they are resized.
     """
-    lightness = oklab(image)[0, :1]
+    lightness = by_strips(lambda rows: oklab(rows)[0, :1], image)
     if hues.shape[2:] != image.shape[2:]:
-        hues = F.interpolate(hues, image.shape[2:], mode="bilinear", antialias=True)
-    return from_oklab(torch.cat([lightness, smoothed(hues[0].to(image), lightness)])[None]).clamp(0, 1)
+        hues = mapped.kept(F.interpolate(hues, image.shape[2:], mode="bilinear", antialias=True))
+
+    def colored(light: Tensor, hue: Tensor) -> Tensor:
+        return from_oklab(torch.cat([light, hue])[None]).clamp(0, 1)
+
+    return by_strips(colored, lightness, smoothed(hues[0].to(image), lightness))

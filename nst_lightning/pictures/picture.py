@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from nst_lightning.pictures import mapped
+from nst_lightning.pictures.strips import by_strips, strips
+
 MAX_PIXELS = 16384 * 16384
 HIDDEN = 1 / 1024  # alpha below which a resized pixel shows nothing at 8 bits, and has no colour of its own
 
@@ -73,7 +76,8 @@ def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     if tuple(rgb.shape[-2:]) == tuple(size):
         return picture
     seen = resize(alpha, size)
-    return Picture(_hide((resize(rgb * alpha, size) / seen.clamp(min=HIDDEN)).clamp(0, 1), seen, seen > HIDDEN), seen, dpi)
+    colors = by_strips(lambda color, shown: (color / shown.clamp(min=HIDDEN)).clamp(0, 1), resize(rgb * alpha, size), seen)
+    return Picture(_hide(colors, seen, seen > HIDDEN), seen, dpi)
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -126,8 +130,12 @@ def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
 
 def levels(image: Tensor, alpha: Tensor | None, bits: int) -> np.ndarray:
     """Whole numbers ``(H, W, 3 or 4)``, uint8 or uint16, of an image ``(3, H, W)`` or ``(1, 3, H, W)``."""
-    image = image.detach().float().cpu()
-    image = image[0] if image.ndim == 4 else image
-    channels = image if alpha is None else torch.cat([image, alpha.detach().float().cpu()])
-    values = (channels.clamp(0, 1) * (2**bits - 1)).round_().permute(1, 2, 0).numpy()
-    return values.astype(np.uint16 if bits == 16 else np.uint8)
+    image = image.detach()[0] if image.ndim == 4 else image.detach()
+    channels, height, width = (int(side) for side in image.shape)
+    found = np.empty((height, width, channels + (alpha is not None)), np.uint16 if bits == 16 else np.uint8)
+    for rows in strips(height, width):
+        part = image[:, rows].float().cpu()
+        part = part if alpha is None else torch.cat([part, alpha.detach()[:, rows].float().cpu()])
+        found[rows] = (part.clamp(0, 1) * (2**bits - 1)).round_().permute(1, 2, 0).numpy()
+        mapped.let_go()
+    return found

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nst_lightning.pictures import mapped
+from nst_lightning.pictures.strips import strips
+
 EMPTY = 1e-6  # share of the positions below which a region is not there at a layer
 SMALLEST_SHARE = 0.005  # of the pixels; colours rarer than that are edges between two others, or JPEG noise
 NEAR = 24  # levels of 255; colours nearer than that are one: JPEG noise again
@@ -119,8 +122,15 @@ class Regions:
         return self._known[size]
 
     def positions(self, size: tuple[int, int]) -> list[Tensor]:
-        """The positions of each region ``(N,)``, counted row by row: those that count more than half the most."""
+        """The positions of each region ``(N,)``, int32, counted row by row: those that count more than half the most."""
         if size not in self._positions:
-            flat = self.at(size)[0].flatten(1)
-            self._positions[size] = [(one > one.max() / 2).nonzero()[:, 0] for one in flat]
+            weights = self.at(size)[0]
+            self._positions[size] = [_most(one) for one in weights]
         return self._positions[size]
+
+
+def _most(weights: Tensor) -> Tensor:
+    """The positions of weights ``(H, W)`` that are more than half of the largest, row by row, int32."""
+    width, half = int(weights.shape[1]), weights.max() / 2
+    found = [(weights[rows].flatten() > half).nonzero()[:, 0].int() + rows.start * width for rows in strips(*weights.shape)]
+    return mapped.kept(torch.cat(found))

@@ -10,6 +10,7 @@ import torch
 from nst_lightning.pictures.colorspaces import by_cmyk, by_codes, by_profile
 from nst_lightning.pictures.encoded import ColorCodes
 from nst_lightning.pictures.picture import ImageError, Picture, make_picture
+from nst_lightning.pictures.strips import strips
 
 
 @dataclass
@@ -45,11 +46,14 @@ class Stored:
             raise ImageError("damaged or truncated picture (no pixels)")
         if values.dtype.kind == "f":
             values = unit_range(values)
-        alpha = None
-        if values.shape[2] > self.colors:
-            alpha = torch.from_numpy(_scaled(values[..., self.colors], self._top(values)))[None]
-        rgb = self._rgb(values[..., : self.colors])
-        image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).expand(3, -1, -1).contiguous()
+        height, width = values.shape[:2]
+        alpha = torch.empty(1, height, width) if values.shape[2] > self.colors else None
+        image = torch.empty(3, height, width)
+        for rows in strips(height, width):
+            if alpha is not None:
+                alpha[0, rows] = torch.from_numpy(_scaled(values[rows, :, self.colors], self._top(values)))
+            rgb = self._rgb(values[rows, :, : self.colors])
+            image[:, rows] = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)
         image = turn(image, self.orientation)
         alpha = None if alpha is None else turn(alpha, self.orientation)
         dpi = self.dpi[::-1] if self.dpi and self.orientation >= 5 else self.dpi

@@ -14,6 +14,7 @@ from torch import Tensor
 from nst_lightning.pictures.atomic import atomic_write, expand, final_path
 from nst_lightning.pictures.formats import JPEG, PNG, TIFF, WEBP, WRITTEN, Format
 from nst_lightning.pictures.picture import ImageError, levels, on_background
+from nst_lightning.pictures.strips import by_strips
 from nst_lightning.pictures.vips import ERRORS, as_vips, first_line, pyvips
 
 DEEP = (PNG, TIFF)
@@ -141,7 +142,10 @@ def write_image(
     check_output(path, bits, max(image.shape[-2:]), quality)
     kind, behind = _format(path), parse_color(background)
     if kind in WITHOUT_ALPHA:
-        image, alpha = on_background(image.detach().float().clamp(0, 1), alpha, behind), None
+        image = image.detach() if image.ndim == 4 else image.detach()[None]
+        if alpha is not None:
+            image = by_strips(lambda rows, seen: on_background(rows.float().clamp(0, 1), seen, behind), image, alpha)
+        alpha = None
     values = levels(image, alpha, bits)
     with atomic_write(path) as file:
         encoded = as_vips(values, "srgb" if bits == 8 else "rgb16")

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nst_lightning.pictures import mapped
+from nst_lightning.pictures.strips import by_strips, strips
+
 
 class RunningAverage:
     """Exponential, with bias correction: v ← d v + (1 − d) x, read as v / (1 − dⁿ) (Kingma and Ba 2015, section 3).
@@ -35,13 +38,19 @@ class RunningAverage:
         """Take in an iterate; all have one shape."""
         if self.decay > 0:
             if self._value is None:
-                self._value = torch.zeros_like(image)
-            self._value.lerp_(image, 1 - self.decay)
+                on_cpu = image.device.type == "cpu"
+                self._value = mapped.zeros(image.shape, image.dtype) if on_cpu else torch.zeros_like(image)
+            for rows in strips(*image.shape[-2:]):
+                self._value[..., rows, :].lerp_(image[..., rows, :], 1 - self.decay)
+                mapped.let_go()
             self.steps += 1
 
     def read(self, image: Tensor) -> Tensor:
         """The average; the last iterate ``image`` where nothing was taken in."""
-        return image.detach() if self._value is None else self._value.to(image.device) / (1 - self.decay**self.steps)
+        if self._value is None:
+            return image.detach()
+        whole = 1 - self.decay**self.steps
+        return by_strips(lambda value: value / whole, self._value.to(image.device))
 
     def to(self, device: torch.device) -> None:
         """Go on on another device."""
@@ -54,4 +63,5 @@ class RunningAverage:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self._value, self.steps = state.get("value"), state.get("steps", 0)
+        value = state.get("value")
+        self._value, self.steps = None if value is None else mapped.kept(value), state.get("steps", 0)

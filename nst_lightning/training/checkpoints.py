@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from nst_lightning.errors import BadArgument, reason
 from nst_lightning.network.weights import UNREADABLE
+from nst_lightning.pictures import mapped
 from nst_lightning.pictures.atomic import atomic_write
 
 COMPLETE = {"optimizer_states", "loops", "global_step", "pytorch-lightning_version", "average", "run", "made"}
@@ -45,12 +47,31 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with atomic_write(path) as file:
             try:
-                torch.save(checkpoint, file)
+                torch.save(checkpoint, mapped.LettingGo(file))
             except RuntimeError as error:
                 # torch wraps what the disk says, such as that it is full
                 if isinstance(error.__context__, OSError):
                     raise OSError(f"{path} cannot be written ({error.__context__.strerror})") from error
                 raise
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint; of a large one only what is looked at takes memory."""
+        return load(path)
+
+
+def load(path: Any) -> dict[str, Any]:
+    """What is in a checkpoint, that of a large picture mapped from its file; nothing in it is run."""
+    large = Path(path).stat().st_size > mapped.LARGE
+    if large:  # torch checks what it reads, but not what it maps
+        try:
+            with zipfile.ZipFile(path) as parts:
+                damaged = parts.testzip()
+        except zipfile.BadZipFile as error:
+            raise RuntimeError(str(error)) from error
+        if damaged:
+            raise RuntimeError(f"{damaged} is damaged")
+    found: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=large)
+    return found
 
 
 SELDOM = 120.0  # seconds between two checkpoints, however few steps those are: a step of a large picture takes minutes
@@ -142,7 +163,7 @@ def read_checkpoint(path: str) -> Saved:
     if not Path(path).is_file():
         raise BadArgument("ckpt_path", path, "no such file or folder")
     try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
+        saved = load(path)
         settings, found = dict(saved.get("hyper_parameters", {})), tuple(saved.get("state_dict", ()))
         complete = set(saved) >= COMPLETE
     except UNREADABLE as error:

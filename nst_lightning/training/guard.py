@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import NonFiniteLoss
+from nst_lightning.pictures import mapped
+from nst_lightning.pictures.strips import by_strips
 from nst_lightning.training.averages import RunningAverage
 
 EVERY = 25  # steps between two looks on a device that computes on while nobody looks
@@ -26,7 +28,7 @@ class Guard:
 
     def __init__(self, image: Tensor) -> None:
         # to be shown, not to go on from: half the memory
-        self.image = image.detach().half()
+        self.image = mapped.kept(by_strips(lambda rows: rows.half(), image.detach()))
         self.waits = image.device.type == "cpu"
         self._first_bad = torch.full((), -1, device=image.device)
 
@@ -47,6 +49,7 @@ class Guard:
             if not torch.isfinite(total):
                 raise NonFiniteLoss(step)
             self.image.copy_(image)
+            mapped.let_go()
             return
         bad = (self._first_bad < 0) & ~torch.isfinite(total)
         self._first_bad.masked_fill_(bad, step)

@@ -10,6 +10,7 @@ from nst_lightning.errors import BadArgument, nearest
 from nst_lightning.pictures.picture import ImageError, Picture, resize, resize_picture
 from nst_lightning.pictures.pyramid import coarse
 from nst_lightning.pictures.read import read_image
+from nst_lightning.pictures.strips import by_planes
 
 INITS = ("content", "blurred", "style", "noise", "gray")
 BLURRED = 3  # finest levels of the pyramid that are left out, as Kolkin et al. 2022 begin
@@ -49,7 +50,7 @@ def initial_image(init: str, pair: ImagePair, size: tuple[int, int]) -> Tensor:
     if init == "content" and content is not None:
         return content.clone()
     if init == "blurred" and content is not None:
-        return coarse(content, BLURRED).clamp(0, 1)
+        return by_planes(lambda plane: coarse(plane, BLURRED).clamp(0, 1), content)
     if init == "style":
         return center_crop(pair.styles[0].image, size)
     if init == "gray":

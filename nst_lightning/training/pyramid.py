@@ -13,6 +13,7 @@ moves no faster than grain, go first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nst_lightning.pictures import mapped
 from nst_lightning.pictures.pyramid import grown, sizes
+from nst_lightning.pictures.strips import by_planes, planes, strips
 
 
 class PyramidAdam(Optimizer):
@@ -76,30 +79,43 @@ class PyramidAdam(Optimizer):
         assert image.grad is not None
         flat = image.grad if image.grad.ndim == 4 else image.grad.reshape(1, 1, 1, -1)
         every = sizes(int(flat.shape[2]), int(flat.shape[3]), group["levels"])
-        changes = []
-        gradient = flat
-        for level, size in enumerate(every):
-            if level:
-                gradient = adjoint(gradient, size)
-            changes.append(self._adam(state, level, gradient, group))
-        total = changes.pop()
-        while changes:
-            finer = changes.pop()
-            total = finer.add_(grown(total, (int(finer.shape[2]), int(finer.shape[3]))))
-        image.sub_(total.view_as(image))
+        gradients = [flat]
+        for size in every[1:]:
+            gradients.append(by_planes(partial(adjoint, size=size), gradients[-1]))
+        total: Tensor | None = None
+        for level in reversed(range(1, len(every))):
+            change = self._adam(self._means(state, level, gradients[level]), gradients.pop(), state["step"], group)
+            total = change if total is None else change.add_(grown(total, every[level]))
+        # the finest level is as large as the image: what it and the others change is taken strip by strip
+        means = self._means(state, 0, flat)
+        pixels = image.view_as(flat)
+        for plane in planes(flat):
+            coarser = None if total is None else grown(total[:, plane], every[0])
+            for rows in strips(*every[0]):
+                part = (slice(None), plane, rows)
+                change = self._adam(tuple(mean[part] for mean in means), flat[part], state["step"], group)
+                pixels[part] -= change if coarser is None else change.add_(coarser[:, :, rows])
+            mapped.let_go()
 
     @staticmethod
-    def _adam(state: dict[str, Any], level: int, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-        """What Adam takes from the coefficients of a level."""
+    def _means(state: dict[str, Any], level: int, gradient: Tensor) -> tuple[Tensor, ...]:
+        """The means of a level, of the gradient and of its square."""
         names = f"exp_avg_{level}", f"exp_avg_sq_{level}"
         for name in names:
             if name not in state:
-                state[name] = torch.zeros_like(gradient)
-        mean, square = (state[name] for name in names)
+                on_cpu = gradient.device.type == "cpu"
+                state[name] = mapped.zeros(gradient.shape, gradient.dtype) if on_cpu else torch.zeros_like(gradient)
+            state[name] = mapped.kept(state[name])  # a checkpoint's
+        return tuple(state[name] for name in names)
+
+    @staticmethod
+    def _adam(means: tuple[Tensor, ...], gradient: Tensor, step: int, group: dict[str, Any]) -> Tensor:
+        """What Adam takes from coefficients, whose means are changed."""
+        mean, square = means
         first, second = group["betas"]
         mean.lerp_(gradient, 1 - first)
         square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        steps = state["step"] if group["correction"] else float("inf")
+        steps = step if group["correction"] else float("inf")
         root = (square / (1 - second**steps)).sqrt_().add_(group["eps"])
         return mean / root * (group["lr"] / (1 - first**steps))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument
+from nst_lightning.pictures import mapped
 from nst_lightning.pictures.colors import with_luminance
 from nst_lightning.pictures.oklab import with_hues
 from nst_lightning.pictures.picture import resize
+from nst_lightning.pictures.strips import by_strips
 from nst_lightning.training.averages import RunningAverage
 
 
@@ -38,12 +40,14 @@ class Result:
         """
         if image is None:
             raise BadArgument("ckpt_path", None, "there is no picture yet: fit first, or give a checkpoint")
-        picture = self.average.read(image).clamp(0, 1)
-        return picture if picture.shape[2:] == shape else resize(picture, shape).clamp(0, 1)
+        picture = by_strips(lambda rows: rows.clamp(0, 1), self.average.read(image))
+        return picture if picture.shape[2:] == shape else mapped.kept(resize(picture, shape))
 
     def shown(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
         """What a person sees of it: in the content's colours or hues, where the rest alone is transferred."""
         picture = self.at(image, shape)
         if self.hues is not None:
             return with_hues(picture, self.hues.to(picture))
-        return picture if self.colors is None else with_luminance(resize(self.colors, shape).to(picture), picture)
+        if self.colors is None:
+            return picture
+        return by_strips(with_luminance, mapped.kept(resize(self.colors, shape)).to(picture), picture)

@@ -13,6 +13,8 @@ import nst_lightning
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
 from nst_lightning.objective.ranks import gather, say
+from nst_lightning.pictures import mapped
+from nst_lightning.pictures.strips import strips, sums
 from nst_lightning.training import carry
 from nst_lightning.training.result import Result
 from nst_lightning.training.scales import Stage
@@ -98,7 +100,13 @@ def fingerprint(pair: ImagePair) -> dict[str, Any]:
 
 
 def _sums(picture: Tensor | None) -> list[Tensor] | None:
-    return None if picture is None else [picture.sum(dim=side, dtype=torch.float64).float() for side in (-1, -2)]
+    if picture is None:
+        return None
+    height, width = (int(side) for side in picture.shape[-2:])
+    across = [picture[..., rows, :].sum(dim=-1, dtype=torch.float64) for rows in strips(height, width)]
+    down = sums(lambda rows: picture[..., rows, :].sum(dim=-2, dtype=torch.float64), height, width)
+    mapped.let_go()
+    return [torch.cat(across, dim=-1).float(), down.float()]
 
 
 def check_same(pair: ImagePair, settings: Mapping[str, Any]) -> None:
