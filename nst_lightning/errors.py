@@ -46,6 +46,10 @@ class NonFiniteLoss(RuntimeError):
         )
 
 
+class Stopped(Exception):
+    """Somebody ended the run in the middle of a step."""
+
+
 class SharedOutOfMemory(MemoryError):
     """Memory ran out in one of several processes, and all of them stopped at the same place."""
 

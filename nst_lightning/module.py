@@ -266,22 +266,26 @@ class StyleTransfer(Measuring):
         fitting = [stage for stage in self.stages if stage.shape == self._shape()]
         # at the step where a scale ends the image still has its size
         stage = next((stage for stage in fitting if self.global_step <= stage.last), fitting[-1])
+        self._steering = Steering(self, lambda: self._begin(stage_at(self.stages, self.global_step, self._shape())))
+        self._seen: dict[str, Tensor] = {}
         self._begin(stage, self.resuming.matches)
         self.scalars.begin(self.trainer)
-        self._steering = Steering(self, lambda: self._begin(stage_at(self.stages, self.global_step, self._shape())))
+        if self.controls is not None:
+            self._steering.heed(self.controls)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
         assert self.stage is not None
         stage = stage_at(self.stages, self.global_step, self.stage.shape)
-        if stage != self.stage:
-            if stage.shape != self.stage.shape:
-                self._resize(stage.shape)
-            self._begin(stage)
-        if self.controls is not None and (turns := self.controls.due(self.global_step)):
-            self._steering.act(turns)
-        with self.trainer.precision_plugin.forward_context():
-            self.targets.refresh(self.image, self.global_step)
+        with self._steering.stopping():
+            if stage != self.stage:
+                if stage.shape != self.stage.shape:
+                    self._resize(stage.shape)
+                self._begin(stage)
+            if self.controls is not None and (turns := self.controls.due(self.global_step)):
+                self._steering.act(turns)
+            with self.trainer.precision_plugin.forward_context():
+                self.targets.refresh(self.image, self.global_step)
 
     def _resize(self, shape: tuple[int, int]) -> None:
         """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
@@ -312,11 +316,18 @@ class StyleTransfer(Measuring):
         Raises:
             NonFiniteLoss: if the objective is no number; the image is then the last one for which it was.
         """
-        losses = self.targets.compute(self.image, self.global_step)
+        losses: dict[str, Tensor] | None = None
+        with self._steering.stopping():
+            if not self._steering.stopped:
+                losses = self.targets.compute(self.image, self.global_step)
+        if losses is None:  # the step was ended: it changes nothing, and those who look see the one before
+            nothing = (self.image * 0).sum()
+            return {"total": nothing.detach(), **self._seen, "loss": nothing}
         assert self.stage is not None
         with self._guard.restoring(self.image, self.progress.average):
             self._guard.see(self.image, losses["total"], self.global_step, last=self.global_step + 1 >= self.stage.last)
         self.scalars.see(self.trainer, losses)
+        self._seen = {name: value.detach() for name, value in losses.items()}
         return {**losses, "loss": losses["loss"] * self.image.numel()}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -331,7 +342,8 @@ class StyleTransfer(Measuring):
         with torch.no_grad():
             if not isinstance(self.trainer.optimizers[0], LBFGS):
                 self.image.clamp_(0, 1)
-        self.progress.average.add(self.image)
+        if not self._steering.stopped:
+            self.progress.average.add(self.image)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.scalars.step(self.trainer, outputs, max(self.image.shape[2:]))

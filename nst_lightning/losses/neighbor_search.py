@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,9 +56,13 @@ class Search:
         occurrence: what a place costs that is used as often as all are on average: the distance grows by
             ``occurrence x times used / expected times`` (Zhou et al. 2023, *Neural texture synthesis with guided
             correspondence*, there 0.05). Queries choose one after the other, in random order.
+        heed: called now and then in a long search; may raise what ends it.
     """
 
-    def __init__(self, styles: Sequence[Rows], axes: int = 256, occurrence: float = 0.0) -> None:
+    def __init__(
+        self, styles: Sequence[Rows], axes: int = 256, occurrence: float = 0.0, heed: Callable[[], None] | None = None
+    ) -> None:
+        self.heed = heed
         self.styles = list(styles)
         self.occurrence = occurrence
         self.dtype = wide = torch.float64 if styles[0].columns.dtype == torch.float64 else torch.float32
@@ -120,6 +124,8 @@ class Search:
                 if self.occurrence:
                     order = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))
                 for part in order.to(units.device).split(together):
+                    if self.heed is not None:
+                        self.heed()
                     for number, style in enumerate(self.styles):
                         usage = used[number] / max(1.0, style.share * count)
                         nearest, row = self._nearest(units[part], number, usage)

@@ -102,6 +102,7 @@ class Matcher:
         styles: the style images and their shares.
         field: the image, or its region.
         known: what was computed of the same style images for other pictures, or None.
+        heed: see :class:`Search`.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class Matcher:
         styles: Sequence[tuple[StyleImage, float]],
         field: Field,
         known: Known | None = None,
+        heed: Callable[[], None] | None = None,
     ) -> None:
+        self.heed = heed
         self.loss = loss
         self.features = features
         self.layers = layers
@@ -165,7 +168,7 @@ class Matcher:
         if not self._search:
             settings = self.loss.settings
             with torch.autocast(device, enabled=False):
-                self._search.append(Search(self.styles, settings.axes, settings.occurrence))
+                self._search.append(Search(self.styles, settings.axes, settings.occurrence, self.heed))
         (search,) = self._search
         count = len(self.reading.points)
         if count <= GROUP:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -61,6 +61,7 @@ class PointedLosses:
         self._content: Tensor | None = None
         self._matchers: dict[str, Matcher] = {}
         self._numbers: dict[str, Tensor] = {}
+        self.heed: Callable[[], None] | None = None  # see Search
         self.known: Known | None = None  # of a film: what is known of the style images from the frames before
 
     def use(self, layers: Mapping[Layer, float]) -> None:
@@ -107,7 +108,7 @@ class PointedLosses:
         picture = query(self._content, start.image, start.first)
         field = Field(int(picture.shape[2]), int(picture.shape[3]), self._regions, number)
         shares = [(style, style.weight / sum(one.weight for one in styles)) for style in styles]
-        matcher = Matcher(loss, self.features, self.layers, shares, field, self.known)
+        matcher = Matcher(loss, self.features, self.layers, shares, field, self.known, self.heed)
         if not matcher.styles or not len(matcher.reading.points):
             return None
         saved = (start.matches or {}).get(key)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nst_lightning.errors import BadArgument, nearest, reason
+from nst_lightning.errors import BadArgument, Stopped, nearest, reason
 from nst_lightning.pictures.atomic import expand, write_file
 
 WEIGHTS = ("content_weight", "style_weight", "tv_weight")
@@ -56,6 +56,7 @@ class Controls:
         self.turns: list[Turn] = []
         self._coming = sorted(turns, key=lambda turn: turn.step)
         self._waiting: list[tuple[str, Any]] = []
+        self._stopping = False
         self._lock = threading.Lock()
 
     def set(self, **dials: Any) -> None:
@@ -71,8 +72,18 @@ class Controls:
         self._wait([("undo", None)])
 
     def stop(self) -> None:
-        """End the run; the picture so far is its result."""
+        """End the run, in the middle of a step if that takes long; the picture so far is its result."""
         self._wait([("stop", None)])
+        self._stopping = True
+
+    def heed(self) -> None:
+        """End the step that is being computed, if the run is to end: the module asks before each tile, and more often.
+
+        Raises:
+            Stopped: if so.
+        """
+        if self._stopping:
+            raise Stopped
 
     def _wait(self, dials: list[tuple[str, Any]]) -> None:
         with self._lock:

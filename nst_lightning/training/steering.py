@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from nst_lightning.errors import BadArgument
+from nst_lightning.errors import BadArgument, Stopped
+from nst_lightning.objective.ranks import world
 from nst_lightning.pictures.picture import resize
-from nst_lightning.training.controls import NO_TERM, UNDO, WEIGHTS, Turn
+from nst_lightning.training.controls import NO_TERM, UNDO, WEIGHTS, Controls, Turn
 from nst_lightning.training.measuring import Measuring
 
 
@@ -36,12 +38,34 @@ class Steering:
     Args:
         module: the run.
         begin: computes the module's targets anew.
+
+    Attributes:
+        stopped: whether a stop ended a step, which then changes nothing.
     """
 
     def __init__(self, module: Measuring, begin: Callable[[], None]) -> None:
         self.module = module
         self.begin = begin
         self.before: deque[Before] = deque(maxlen=UNDO)
+        self.stopped = False
+        self._hook: Any = None
+
+    def heed(self, controls: Controls) -> None:
+        """Let a stop act in the middle of a step: what takes long asks before each tile, or more often."""
+        if world() == 1 and not self.module.targets.compilation.asked:  # processes would wait for each other
+            self._hook = self.module.objective.features.register_forward_pre_hook(lambda *_: controls.heed())
+            self.module.objective.pointed.heed = controls.heed
+
+    @contextlib.contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Inside, a stop ends what is being computed, and with it the run."""
+        try:
+            yield
+        except Stopped:
+            self.stopped = self.module.trainer.should_stop = True
+            self.module.objective.pointed.heed = None
+            if self._hook is not None:
+                self._hook.remove()
 
     def act(self, turns: Sequence[Turn]) -> None:
         """Let some turns act, in their order; the targets are computed once.

@@ -57,6 +57,46 @@ def test_a_steered_run_is_repeated_from_its_turns(pictures, tmp_path, dials):
     assert np.abs(steered - paint(pictures)).max() > 3  # of 255
 
 
+class Impatient(Controls):
+    """Stops when it was asked so many times since some step, and counts how often it is asked then."""
+
+    def __init__(self, since: int, after: int) -> None:
+        super().__init__()
+        self.since, self.left, self.asked_after = since, after, 0
+
+    def heed(self) -> None:
+        if self._stopping:
+            self.asked_after += 1
+        elif self.since <= 0:
+            self.left -= 1
+            if self.left == 0:
+                self.stop()
+        super().heed()
+
+
+@pytest.mark.parametrize("where", ["in the tiles of a step", "in the search of a scale"])
+def test_a_stop_does_not_wait_for_the_end_of_a_step(pictures, where):
+    """If this fails, who stops a large picture waits for a minute, or gets a picture that nobody saw."""
+    search = where == "in the search of a scale"
+    # the second scale begins after step 4: its targets are computed then
+    controls = Impatient(since=4 if search else 2, after=6 if search else 3)
+    seen = {}
+
+    def callback(moment):
+        controls.since -= 1
+        seen[moment.step] = np.asarray(moment.picture, dtype=int), moment.losses["total"]
+
+    settings = {"style_loss": "nearest_neighbor"} if search else {"tile": 16}
+    found = paint(pictures, controls, callback, **settings)
+    last = 4 if search else 2
+    assert list(seen) == list(range(1, last + 2))  # a step that is ended counts, and changes nothing
+    assert controls.asked_after == 0
+    assert np.array_equal(found, seen[last + 1][0])
+    assert seen[last + 1][1] == seen[last][1]
+    if not search:
+        assert np.array_equal(found, seen[last][0])
+
+
 def test_a_weight_acts_as_if_the_rest_of_the_run_had_it(pictures):
     """If this fails, a dial turned before the first step is not the setting of its name."""
     controls = Controls()
