@@ -21,7 +21,7 @@ import psutil
 import torch
 from torch import Tensor
 
-LARGE = 256 << 20  # bytes of an array beyond which it is mapped: RGB of 22 million pixels
+LARGE = 128 << 20  # bytes of an array beyond which it is mapped: RGB of 11 million pixels
 CHUNK = 16 << 20  # bytes written at a time
 IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs")
 

@@ -116,7 +116,7 @@ class Regions:
     def at(self, size: tuple[int, int]) -> tuple[Tensor, list[float]]:
         """The weights ``(R, *size)`` and the sum of each region's, 0 where it is not there at this size."""
         if size not in self._known:
-            weights = shrink(self.weights, size)
+            weights = mapped.kept(shrink(self.weights, size))
             masses = weights.sum(dim=(1, 2)).tolist()
             self._known[size] = weights, [mass if mass > EMPTY * size[0] * size[1] else 0.0 for mass in masses]
         return self._known[size]
