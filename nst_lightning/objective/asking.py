@@ -15,7 +15,7 @@ from nst_lightning.objective.gradients import EXACT
 from nst_lightning.objective.parts import sum_of
 from nst_lightning.objective.pointed import PointTarget
 from nst_lightning.objective.reading import divided, read_tile
-from nst_lightning.objective.sums import size_at, weights_at
+from nst_lightning.objective.sums import is_absent, size_at, weights_at
 from nst_lightning.objective.tiles import Tile
 from nst_lightning.objective.whole import Objective, Values
 
@@ -100,10 +100,11 @@ class Asking:
         factor = self.scale * objective.parts().get("content", 0.0)
         for layer in {*pulls, *self.content}:
             part = tile.seen(features[layer].detach(), layer.pools_before)
-            grads = [
-                pull(part, weights_at(tile, pixels, objective.regions, layer, number), mean, second)
-                for number, mean, second in pulls.get(layer, ())
-            ]
+            grads = []
+            for number, mean, second in pulls.get(layer, ()):
+                weights = weights_at(tile, pixels, objective.regions, layer, number)
+                if not is_absent(weights):
+                    grads.append(pull(part, weights, mean, second))
             if layer in self.content:
                 difference = part.to(pixels.dtype) - targets[layer].to(pixels.dtype)
                 height, width = size_at(pixels, layer)

@@ -39,6 +39,11 @@ def weights_at(tile: Tile, image: Tensor, regions: Regions | None, layer: Layer,
     return tile.owned(regions.at(size_at(image, layer))[0][number], layer.pools_before)
 
 
+def is_absent(weights: Tensor | None) -> bool:
+    """Whether nothing of a region is there, as far as can be known without waiting for a GPU."""
+    return weights is not None and weights.device.type == "cpu" and not bool(weights.any())
+
+
 def see(features: VGGFeatures, tile: Tile, image: Tensor, layers: Iterable[Layer]) -> dict[Layer, Tensor]:
     """The features of a tile's crop, and the crop; the network is not computed beyond the deepest of the layers."""
     crop = tile.crop(image)
@@ -89,6 +94,8 @@ def sum_up(
             with torch.autocast(image.device.type, enabled=False):
                 for (layer, number), totals in found.items():
                     weights = weights_at(tile, image, regions, layer, number)
+                    if is_absent(weights):
+                        continue
                     part_here = tile.seen(seen_here[layer], layer.pools_before)
                     for total, part in zip(totals, sums_of(part_here, weights), strict=True):
                         total += part

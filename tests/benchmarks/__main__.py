@@ -6,7 +6,7 @@ against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/sty
 one image. ``cells``: the engines of studies. ``startup``: what a person waits for. ``beside``: two runs at once, and one
 beside a busy core. ``presets``: time and memory of each at 512 px.
 ``page``: `nst ui`. ``film``: steadiness against the temporal weight. ``quality``: distances of each method against
-seconds, and their figure.
+seconds, and their figure. ``hundred``: memory of a step at 100 million pixels; an hour, so only where it is asked for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,21 @@ from rich.table import Table
 
 from nst_lightning.objective.memory import peak_memory
 from nst_lightning.training.precision import choose_precision
-from tests.benchmarks import beside, breakdown, crowson, film, many, page, presets, quality, roots, startup, steps, tiled
+from tests.benchmarks import (
+    beside,
+    breakdown,
+    crowson,
+    film,
+    hundred,
+    many,
+    page,
+    presets,
+    quality,
+    roots,
+    startup,
+    steps,
+    tiled,
+)
 
 PARTS = (
     "startup",
@@ -41,7 +55,9 @@ PARTS = (
     "page",
     "film",
     "quality",
+    "hundred",
 )
+LONG = ("hundred",)  # only where it is asked for
 
 
 def cpu_name() -> str:
@@ -126,7 +142,9 @@ def run_crowson(console: Console, args: argparse.Namespace, precision: str) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("logs/bench.json"), help="file for all numbers, JSON")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part not in LONG], help="what is measured"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="steps: longer sides in pixels")
     parser.add_argument("--steps", type=int, default=50, help=f"steps: timed ones, a multiple of {steps.BLOCK}")
     parser.add_argument("--ours_steps", type=int, default=crowson.STEPS, help="crowson: steps of ours")
@@ -169,6 +187,8 @@ def main() -> None:
         found["film"] = film.report(console)
     if "quality" in args.parts:
         found["quality"] = quality.report(console, args.output.parent / "quality.png")
+    if "hundred" in args.parts:
+        found["hundred"] = hundred.report(console)
     found["peak_bytes"] = peak_memory()
     if "tiles" in args.parts:  # forgets the peak so far
         found["tiles"] = tiled.report(console, precisions[-1], args.tile_steps, args.output.with_name("tiles.png"))
