@@ -21,8 +21,9 @@ from nst_lightning.losses.temporal import Held
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.objective.matching import Known
-from nst_lightning.pictures.mapped import is_large
+from nst_lightning.pictures.mapped import is_mapped, kept, let_go, zeros
 from nst_lightning.pictures.picture import resize
+from nst_lightning.pictures.strips import strips
 from nst_lightning.training import carry
 from nst_lightning.training.anew import begin_anew
 from nst_lightning.training.checks import check_callbacks, check_sizes
@@ -219,7 +220,7 @@ class StyleTransfer(Measuring):
             if self.trainer.state.fn == TrainerFn.FITTING:
                 shape = self.stages[0].shape
                 image = initial_image(self.init, pair, shape) if self.begun is None else resize(self.begun, shape)
-                self.image = nn.Parameter(image.contiguous())  # L-BFGS views it as a vector
+                self.image = nn.Parameter(kept(image.contiguous()))  # L-BFGS views it as a vector
 
     def _is_plain(self) -> bool:
         """Whether no subclass logs metrics of its own."""
@@ -251,7 +252,7 @@ class StyleTransfer(Measuring):
         """Make the image in the checkpoint's shape, before its values are loaded."""
         if self._trainer is not None:
             self.resuming.check(checkpoint, str(self.trainer.ckpt_path), self.pair, self.stages)
-        self.image = nn.Parameter(torch.zeros_like(checkpoint["state_dict"]["image"]))
+        self.image = nn.Parameter(zeros(checkpoint["state_dict"]["image"].shape))
         self.resuming.load(checkpoint)
 
     def on_fit_start(self) -> None:
@@ -290,7 +291,7 @@ class StyleTransfer(Measuring):
     def _resize(self, shape: tuple[int, int]) -> None:
         """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
         old, (optimizer, schedulers) = self.image, carry.moving(self.trainer)
-        self.image = nn.Parameter(resize(self.progress.average.read(self.image), shape).contiguous())
+        self.image = nn.Parameter(kept(resize(self.progress.average.read(self.image), shape).contiguous()))
         self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
         ours, following = carry.moving(self.trainer)
@@ -337,11 +338,12 @@ class StyleTransfer(Measuring):
             self.image.grad = None  # Lightning lets it live until the next one is there
         work = partial(super().optimizer_step, *args, **kwargs)
         self.targets.survive(work, lambda: self.image, self.global_step)
-        if alone and is_large(self.image.shape):
+        if alone and is_mapped(self.image):
             self.image.grad = None  # nor is there room for it beside the result
         with torch.no_grad():
-            if not isinstance(self.trainer.optimizers[0], LBFGS):
-                self.image.clamp_(0, 1)
+            for rows in strips(*self._shape()) if not isinstance(self.trainer.optimizers[0], LBFGS) else ():
+                self.image[:, :, rows].clamp_(0, 1)
+                let_go()
         if not self._steering.stopped:
             self.progress.average.add(self.image)
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from nst_lightning.objective.ranks import add_up
 from nst_lightning.objective.tiles import Tile
+from nst_lightning.pictures import mapped
+from nst_lightning.pictures.strips import strips
 
 # What tiles add up is added in this type: the sum is then the same whatever their order, on one process or several, to the
 # last digit of float32. (Where it is not, L-BFGS from noise makes another picture within some steps.)
@@ -26,7 +28,11 @@ class KnownGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         # handed over, not copied: at 4096 px each copy of the image has 200 MB
-        return ctx.gradient.pop().mul_(grads[0] * ctx.factor), None, None, None
+        gradient = ctx.gradient.pop()
+        for rows in strips(*gradient.shape[-2:]):
+            gradient[..., rows, :].mul_(grads[0] * ctx.factor)
+            mapped.let_go()
+        return gradient, None, None, None
 
 
 class GradientSum:
@@ -40,10 +46,10 @@ class GradientSum:
 
     def __init__(self, pixels: Tensor, banded: bool) -> None:
         self.banded = banded
-        self.sum = torch.zeros_like(pixels)
+        self.sum = mapped.zeros(pixels.shape, pixels.dtype, pixels.device)
         self.first = 0  # the band's first row
         shape = (*pixels.shape[:2], 0 if banded else pixels.shape[2], pixels.shape[3])
-        self.band = torch.zeros(shape, dtype=EXACT, device=pixels.device)
+        self.band = mapped.zeros(shape, EXACT, pixels.device)
 
     def add(self, tile: Tile, crop: Tensor) -> None:
         """Add the gradient of a tile's crop."""
@@ -59,6 +65,7 @@ class GradientSum:
         """Round the rows above ``row``: nothing more comes to them."""
         done = row - self.first
         self.sum[:, :, self.first : row] = self.band[:, :, :done]
+        mapped.let_go()
         self.band, self.first = self.band[:, :, done:].clone(), row
 
     def total(self) -> Tensor:

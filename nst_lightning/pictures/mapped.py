@@ -7,10 +7,14 @@ of the optimiser, the running average. Most of them are looked at once a step, s
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import gc
 import math
 import mmap
 import os
+import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
@@ -49,14 +53,17 @@ def is_large(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> bool:
     return math.prod(shape) * dtype.itemsize > LARGE
 
 
-def zeros(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-    """An array of zeros in the main memory, or mapped where it is large.
+CPU = torch.device("cpu")
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype = torch.float32, device: torch.device = CPU) -> Tensor:
+    """An array of zeros; in the main memory, mapped where it is large.
 
     Raises:
         OSError: if there is no room for it on the disk.
     """
-    if not is_large(shape, dtype):
-        return torch.zeros(*shape, dtype=dtype)
+    if device.type != "cpu" or not is_large(shape, dtype):
+        return torch.zeros(*shape, dtype=dtype, device=device)
     count = math.prod(shape) * dtype.itemsize
     try:
         with tempfile.TemporaryFile(dir=folder()) as file:
@@ -107,6 +114,15 @@ def let_go() -> None:
         mapped = known()
         if mapped is not None:
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def trim() -> None:
+    """Let go, and give the system back what the allocator keeps for later: where other work begins that needs memory."""
+    let_go()
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class LettingGo:

@@ -140,7 +140,7 @@ def smoothed(hues: Tensor, lightness: Tensor) -> Tensor:
     """
     height, width = (int(side) for side in hues.shape[1:])
     reach = max(1, round(RADIUS * max(height, width)))
-    found = mapped.zeros(hues.shape, hues.dtype) if hues.device.type == "cpu" else torch.empty_like(hues)
+    found = mapped.zeros(hues.shape, hues.dtype, hues.device)
     for rows in strips(height, width, least=reach):
         # a mean of means: what lies within two windows
         first, last = max(0, rows.start - 2 * reach), min(height, rows.stop + 2 * reach)

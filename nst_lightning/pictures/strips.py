@@ -35,8 +35,7 @@ def by_strips(change: Callable[..., Tensor], *images: Tensor) -> Tensor:
         part = change(*(image[..., rows, :] for image in images))
         if found is None:
             shape = (*part.shape[:-2], height, width)
-            on_cpu = part.device.type == "cpu"
-            found = mapped.zeros(shape, part.dtype) if on_cpu else part.new_empty(shape)
+            found = mapped.zeros(shape, part.dtype, part.device)
         found[..., rows, :] = part
         mapped.let_go()
     assert found is not None
@@ -66,7 +65,7 @@ def by_planes(change: Callable[..., Tensor], *images: Tensor) -> Tensor:
         one = change(*(image[:, part] for image in images))
         if found is None:
             shape = (one.shape[0], images[0].shape[1], *one.shape[2:])
-            found = mapped.zeros(shape, one.dtype) if one.device.type == "cpu" else one.new_empty(shape)
+            found = mapped.zeros(shape, one.dtype, one.device)
         found[:, part] = one
         mapped.let_go()
     assert found is not None

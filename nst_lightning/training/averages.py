@@ -38,8 +38,7 @@ class RunningAverage:
         """Take in an iterate; all have one shape."""
         if self.decay > 0:
             if self._value is None:
-                on_cpu = image.device.type == "cpu"
-                self._value = mapped.zeros(image.shape, image.dtype) if on_cpu else torch.zeros_like(image)
+                self._value = mapped.zeros(image.shape, image.dtype, image.device)
             for rows in strips(*image.shape[-2:]):
                 self._value[..., rows, :].lerp_(image[..., rows, :], 1 - self.decay)
                 mapped.let_go()

@@ -77,6 +77,8 @@ class PyramidAdam(Optimizer):
         state = self.state[image]
         state["step"] = state.get("step", 0) + 1
         assert image.grad is not None
+        if mapped.is_mapped(image):
+            mapped.trim()
         flat = image.grad if image.grad.ndim == 4 else image.grad.reshape(1, 1, 1, -1)
         every = sizes(int(flat.shape[2]), int(flat.shape[3]), group["levels"])
         gradients = [flat]
@@ -103,8 +105,7 @@ class PyramidAdam(Optimizer):
         names = f"exp_avg_{level}", f"exp_avg_sq_{level}"
         for name in names:
             if name not in state:
-                on_cpu = gradient.device.type == "cpu"
-                state[name] = mapped.zeros(gradient.shape, gradient.dtype) if on_cpu else torch.zeros_like(gradient)
+                state[name] = mapped.zeros(gradient.shape, gradient.dtype, gradient.device)
             state[name] = mapped.kept(state[name])  # a checkpoint's
         return tuple(state[name] for name in names)
 

@@ -46,6 +46,8 @@ class Result:
     def shown(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
         """What a person sees of it: in the content's colours or hues, where the rest alone is transferred."""
         picture = self.at(image, shape)
+        if mapped.is_mapped(picture):
+            mapped.trim()
         if self.hues is not None:
             return with_hues(picture, self.hues.to(picture))
         if self.colors is None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from nst_lightning.data import ImagePair
 from nst_lightning.objective.matching import Start
 from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.pictures.mapped import is_mapped, trim
 from nst_lightning.training.compilation import Compilation
 from nst_lightning.training.scales import Stage
 from nst_lightning.training.tile_sizes import TileSize, Tiling
@@ -68,6 +69,8 @@ class Targets:
         )
         self.tiling.survive(work, lambda: image, step)
         self.stage = stage
+        if is_mapped(image):
+            trim()
 
     def refresh(self, image: Tensor, step: int) -> None:
         """Match the image anew, where the time has come; before each step."""

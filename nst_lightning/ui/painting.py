@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
-import sys
 import threading
 import time
 import uuid
@@ -21,6 +18,7 @@ from torch import Tensor
 from nst_lightning.api import Moment, stylize
 from nst_lightning.errors import BadArgument, NonFiniteLoss, UsageError
 from nst_lightning.pictures.films import longest_of, write_film
+from nst_lightning.pictures.mapped import trim
 from nst_lightning.pictures.picture import ImageError, Picture, fit_size, resize, resize_picture, to_pil
 from nst_lightning.pictures.read import read_image
 from nst_lightning.pictures.regions import shrink
@@ -173,7 +171,7 @@ class Easel:
                 painting.state, painting.error = "failed", error.message if isinstance(error, UsageError) else str(error)
             except Exception as error:  # the page and its history live on
                 painting.state, painting.error = "failed", f"{type(error).__name__}: {error}"
-            give_back()
+            trim()  # a page stays open for long
             with self._changed:
                 self.current = None
             painting.ended.set()
@@ -217,14 +215,6 @@ class Easel:
         with contextlib.suppress(ImageError, OSError):  # the picture is there without it
             write_film(watch.film.film(), entry.folder / FILM, [number / FPS for number in range(FRAMES)])
         return entry
-
-
-def give_back() -> None:
-    """Let go of a run: of its circles, and of memory that the allocator keeps for the next; a page stays open for long."""
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 class Watch:
