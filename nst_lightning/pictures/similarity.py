@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from PIL import Image
@@ -9,6 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from nst_lightning.pictures.picture import fit_size, resize
+from nst_lightning.pictures.strips import by_planes
 
 SSIM_WINDOW = 11  # pixels; Wang et al. 2004
 COMPARED = 1024  # pixels, the longest side at which pictures are compared
@@ -30,8 +33,8 @@ def similarity(result: Tensor, content: Tensor | None, alpha: Tensor | None = No
         return {}
     height, width = int(result.shape[2]), int(result.shape[3])
     size = fit_size(height, width, min(max(height, width), COMPARED))
-    result = resize(result, size)
-    content = resize(content, size).to(result.device)
+    result = by_planes(partial(resize, size=size), result)
+    content = by_planes(partial(resize, size=size), content).to(result.device)
     seen = torch.ones_like(result[0, :1]) if alpha is None else resize(alpha, size).to(result)
     # what is hidden is alike: its seam with what is seen does not count either
     result, content = result * (seen > 0), content * (seen > 0)
