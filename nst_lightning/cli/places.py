@@ -59,22 +59,27 @@ def check_room(config: Any, shape: tuple[int, int]) -> None:
         BadArgument: naming the flag.
     """
     pixels = shape[0] * shape[1]
-    wanted: list[tuple[str, Any, Any, float, str]] = []
+    if is_large((3, *shape)):
+        needed, free = MAPPED_BYTES * pixels, free_bytes(mapped_folder())
+        if needed > free:
+            expected = (
+                f"needs {needed / 2**30:.2f} GiB of temporary files, {free / 2**30:.2f} are free in {mapped_folder()}; "
+                "set TMPDIR to a folder on a larger disk, or give a smaller size"
+            )
+            raise BadArgument("size", config.data.size, expected)
+    wanted = []
     if config.output is not None:
-        wanted.append(("output", config.output, config.output, 3 * pixels * config.bits // 8, ""))
+        wanted.append(("output", config.output, 3 * pixels * config.bits // 8))
     if config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run:
         # the new one is whole before the old one goes; image, average and two moments of the optimiser in float32
         folder = config.checkpoint.dirpath or config.trainer.default_root_dir or "."
-        without = "; or --trainer.enable_checkpointing false"
-        wanted.append(("checkpoint.dirpath", folder, folder, 2 * 4 * 3 * 4 * pixels, without))
-    if is_large((3, *shape)):
-        place = f" ({mapped_folder()}, or TMPDIR)"
-        wanted.append(("size", config.data.size, mapped_folder(), MAPPED_BYTES * pixels, f"{place}; or a smaller size"))
-    for name, value, path, needed, remedy in wanted:
+        wanted.append(("checkpoint.dirpath", folder, 2 * 4 * 3 * 4 * pixels))
+    for name, path, needed in wanted:
         free = free_bytes(path)
         if needed > free:
-            expected = f"{needed / 2**30:.2f} GiB will be written there, {free / 2**30:.2f} are free{remedy}"
-            raise BadArgument(name, value, expected)
+            without = "; or --trainer.enable_checkpointing false" if name != "output" else ""
+            expected = f"{needed / 2**30:.2f} GiB will be written there, {free / 2**30:.2f} are free{without}"
+            raise BadArgument(name, path, expected)
 
 
 def check_output_file(config: Any, size: int) -> None:

@@ -44,7 +44,9 @@ def folder() -> Path:
 
 def _in_memory(place: Path) -> bool:
     """Whether a folder takes memory, not a disk."""
-    mounts = [one for one in psutil.disk_partitions(all=True) if place.resolve().is_relative_to(one.mountpoint)]
+    mounts = []
+    with contextlib.suppress(psutil.Error, OSError):
+        mounts = [one for one in psutil.disk_partitions(all=True) if place.resolve().is_relative_to(one.mountpoint)]
     return max(mounts, key=lambda one: len(one.mountpoint)).fstype in IN_MEMORY if mounts else False
 
 

@@ -48,24 +48,29 @@ class Steering:
         self.begin = begin
         self.before: deque[Before] = deque(maxlen=UNDO)
         self.stopped = False
-        self._hook: Any = None
+        self._stoppable = False
 
     def heed(self, controls: Controls) -> None:
         """Let a stop act in the middle of a step: what takes long asks before each tile, or more often."""
+
+        def ask() -> None:
+            if self._stoppable:
+                controls.heed()
+
         if world() == 1 and not self.module.targets.compilation.asked:  # processes would wait for each other
-            self._hook = self.module.objective.features.register_forward_pre_hook(lambda *_: controls.heed())
-            self.module.objective.pointed.heed = controls.heed
+            self.module.objective.features.register_forward_pre_hook(lambda *_: ask())
+            self.module.objective.pointed.heed = ask
 
     @contextlib.contextmanager
     def stopping(self) -> Iterator[None]:
-        """Inside, a stop ends what is being computed, and with it the run."""
+        """Inside, a stop ends what is being computed, and with it the run; what is measured afterwards is measured."""
+        self._stoppable = True
         try:
             yield
         except Stopped:
             self.stopped = self.module.trainer.should_stop = True
-            self.module.objective.pointed.heed = None
-            if self._hook is not None:
-                self._hook.remove()
+        finally:
+            self._stoppable = False
 
     def act(self, turns: Sequence[Turn]) -> None:
         """Let some turns act, in their order; the targets are computed once.

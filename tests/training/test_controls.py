@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import threading
 
+import lightning as L
 import numpy as np
 import pytest
 from PIL import Image
 
-from nst_lightning import Controls, stylize
+from nst_lightning import Controls, ImagePair, StyleTransfer, stylize
 from nst_lightning.errors import BadArgument
 from nst_lightning.main import main
 from nst_lightning.training.controls import UNDO, Turn
+from nst_lightning.training.quietly import fit_quietly
 from tests.runs import run_folder
 
 CPU = {"accelerator": "cpu", "precision": "32-true"}
@@ -95,6 +97,25 @@ def test_a_stop_does_not_wait_for_the_end_of_a_step(pictures, where):
     assert seen[last + 1][1] == seen[last][1]
     if not search:
         assert np.array_equal(found, seen[last][0])
+
+
+def test_a_stop_after_the_last_step_does_not_end_what_is_measured(pictures):
+    """If this fails, who stops a run that is just done gets an error in place of the picture."""
+    controls, settings = Controls(), FAST | {"scales": SCALES, "tile": 16}
+    module, pair = StyleTransfer(**settings), ImagePair(*map(str, pictures), size=48)
+    module.controls = controls
+
+    class Late(L.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if trainer.global_step == trainer.max_steps:
+                controls.stop()
+
+        def on_train_end(self, trainer, pl_module):
+            self.measured = pl_module.evaluate()
+
+    late = Late()
+    fit_quietly(module, pair, max_steps=12, callbacks=[late], **CPU)
+    assert float(late.measured["total"]) > 0
 
 
 def test_a_weight_acts_as_if_the_rest_of_the_run_had_it(pictures):

@@ -94,5 +94,5 @@ def test_no_room_for_temporary_files_is_known_before_the_work(pictures, workdir,
     monkeypatch.setattr("nst_lightning.cli.places.free_bytes", lambda path: 50_000)  # enough for the picture
     words = ["--trainer.logger", "false", "--trainer.enable_checkpointing", "false", "--output", "a.png"]
     assert main(["fit", *map(str, pictures), "--size", "48", *words]) == 2
-    assert capsys.readouterr().err.startswith("error: --data.size 48: 0.00 GiB will be written there")
+    assert capsys.readouterr().err.startswith("error: --data.size 48: needs 0.00 GiB of temporary files, 0.00 are free in ")
     assert main(["fit", *map(str, pictures), "--size", "20", "--steps", "1", *words]) == 0
