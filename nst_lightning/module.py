@@ -38,7 +38,7 @@ from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
 from nst_lightning.training.settings import plain, settings_of
 from nst_lightning.training.steering import Steering
 from nst_lightning.training.targets import Targets
-from nst_lightning.training.tile_sizes import check_losses, check_tile
+from nst_lightning.training.tile_sizes import check_tile
 from nst_lightning.training.wanted import Wanted
 
 CONTENT_LAYERS = ["relu4_2"]
@@ -193,7 +193,6 @@ class StyleTransfer(Measuring):
         check_init(self.init, pair)
         self.optimization.check()
         check_precision(self.make_optimizer, precision)
-        check_losses(self.tile, self.wanted.style_losses if "style" in terms else (), pair.image_size)
         check_callbacks(callbacks, self.wanted.metrics(pair) if self._is_plain() else None)
         load_weights(self.settings.arch, self.settings.weights, self.settings.preprocessing)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nst_lightning.losses.quantiles import at_quantiles
+from nst_lightning.losses.quantiles import distance_by_rank
 from nst_lightning.losses.style_loss import StyleLoss
 
 
@@ -21,10 +19,7 @@ def histogram_loss(image: Tensor, style: Tensor, ordered: bool = False) -> Tenso
         style: features ``(N', C)``.
         ordered: whether each column of ``style`` is sorted already.
     """
-    ranks = image.detach().argsort(dim=0)
-    style = style if ordered else style.sort(dim=0).values
-    matched = torch.empty_like(image).scatter_(0, ranks, at_quantiles(style, image.shape[0]))
-    return F.mse_loss(image, matched)
+    return distance_by_rank(image, style, ordered=ordered)
 
 
 class Histogram(StyleLoss):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nst_lightning.losses.quantiles import at_quantiles
+from nst_lightning.losses.quantiles import distance_by_rank
 from nst_lightning.losses.style_loss import StyleLoss
 
 
@@ -20,9 +19,7 @@ def sliced_wasserstein_loss(image: Tensor, style: Tensor, directions: Tensor) ->
         style: features ``(N', C)``.
         directions: unit vectors ``(C, K)``.
     """
-    ours = (image @ directions).sort(dim=0).values
-    theirs = (style @ directions).sort(dim=0).values
-    return F.mse_loss(ours, at_quantiles(theirs, ours.shape[0]))
+    return distance_by_rank(image, style, directions)
 
 
 class SlicedWasserstein(StyleLoss):

@@ -1,8 +1,8 @@
 """What the objective asks of a style loss.
 
-A loss that sees :class:`~nst_lightning.losses.moments.Moments` works with several style images, regions and tiles
-alike; one that sees features needs every position. Both look at one layer after the other. A :class:`PointLoss` looks at
-points of the picture, through all layers at once.
+A loss that sees :class:`~nst_lightning.losses.moments.Moments` needs the memory of one tile; one that sees features
+those of all positions, which a large image's tiles put into a file. Both look at one layer after the other. A
+:class:`PointLoss` looks at points of the picture, through all layers at once.
 """
 
 from __future__ import annotations

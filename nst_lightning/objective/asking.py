@@ -26,10 +26,12 @@ class Asked(NamedTuple):
     Attributes:
         pulls: for each style layer and region ∂L/∂μ / N and ∂L/∂S / N.
         samples: what was read, and the gradient of each point's features.
+        maps: the gradient of the features of all positions, where a loss sees those.
     """
 
     pulls: dict[Layer, list[tuple[int, Tensor, Tensor]]]
     samples: list[tuple[Reading, Columns]]
+    maps: dict[Layer, Tensor]
 
 
 class Asking:
@@ -105,6 +107,8 @@ class Asking:
                 weights = weights_at(tile, pixels, objective.regions, layer, number)
                 if not is_absent(weights):
                     grads.append(pull(part, weights, mean, second))
+            if layer in self.asked.maps:
+                grads.append(tile.owned(self.asked.maps[layer], layer.pools_before).to(part.dtype))
             if layer in self.content:
                 difference = part.to(pixels.dtype) - targets[layer].to(pixels.dtype)
                 height, width = size_at(pixels, layer)

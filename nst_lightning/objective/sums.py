@@ -1,8 +1,9 @@
-"""What the losses see of a whole picture, from its tiles: moments, which add up, and samples, which are gathered."""
+"""What the losses see of a whole picture, from its tiles: moments, which add up, and features, which are gathered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,6 +58,20 @@ def own(features: VGGFeatures, tile: Tile, image: Tensor, layers: Iterable[Layer
     return {layer: tile.seen(seen[layer], layer.pools_before) for layer in layers}
 
 
+class Summed(NamedTuple):
+    """What tiles give together.
+
+    Attributes:
+        seen: the moments of the picture at every layer and in every region.
+        samples: the features of the points of each reading.
+        maps: the features of whole layers, ``(1, C, H', W')``, where a loss sees all positions; mapped if large.
+    """
+
+    seen: dict[Layer, list[Seen]]
+    samples: list[Columns]
+    maps: dict[Layer, Tensor]
+
+
 @torch.no_grad()
 def sum_up(
     features: VGGFeatures,
@@ -65,19 +80,22 @@ def sum_up(
     layers: Iterable[Layer],
     tiles: Sequence[Tile],
     readings: Sequence[Reading] = (),
-) -> tuple[dict[Layer, list[Seen]], list[Columns]]:
-    """The moments of a picture at every layer and in every region, as :meth:`Objective.look` returns them, and its samples.
+    sees: Collection[str] = ("moments",),
+) -> Summed:
+    """What the losses see of a picture that is too large to be computed at once.
 
     Args:
         features: the network.
         image: ``(1, 3, H, W)``.
         regions: of the picture, or None.
-        layers: whose moments are summed.
+        layers: that are looked at one by one.
         tiles: of the picture, shared out among the processes.
         readings: the samples.
+        sees: of ``moments`` and ``features``, what is asked of those layers.
     """
+    layers = list(layers)
     found: dict[tuple[Layer, int], tuple[Tensor, Tensor]] = {}
-    for layer in layers:
+    for layer in layers if "moments" in sees else ():
         for number, mass in enumerate(masses_at(image, regions, layer)):
             if mass > 0:
                 zero = torch.zeros(layer.channels, dtype=EXACT, device=image.device)
@@ -86,6 +104,9 @@ def sum_up(
     samples: list[Columns] = [
         {layer: image.new_zeros(len(one.points), layer.channels) for layer in one.layers} for one in readings
     ]
+    maps: dict[Layer, Tensor] = {}
+    for layer in layers if "features" in sees else ():
+        maps[layer] = mapped.zeros((1, *size_at(image, layer), layer.channels), image.dtype, image.device).movedim(3, 1)
     wanted = {*layers, *(layer for one in readings for layer in one.layers)}
     owned = [divided(one.points, tiles) for one in readings]
     with together(image.device):
@@ -99,6 +120,8 @@ def sum_up(
                     part_here = tile.seen(seen_here[layer], layer.pools_before)
                     for total, part in zip(totals, sums_of(part_here, weights), strict=True):
                         total += part
+                for layer, whole in maps.items():
+                    tile.owned(whole, layer.pools_before).copy_(tile.seen(seen_here[layer], layer.pools_before))
                 for one, sample, places in zip(readings, samples, owned, strict=True):
                     if tile in places:
                         columns, _ = read_tile(tile, seen_here, one, places[tile], shape, features)
@@ -107,13 +130,14 @@ def sum_up(
             mapped.let_go()
     add_up(value for totals in found.values() for value in totals)
     add_up(value for sample in samples for value in sample.values())
+    add_up(whole.movedim(1, 3) for whole in maps.values())  # every position is one process's, and 0 at the others
     seen: dict[Layer, list[Seen]] = {}
     for layer in layers:
         seen[layer] = []
         for number, mass in enumerate(masses_at(image, regions, layer)):
             one_region: Seen = {}
-            if mass > 0:
+            if (layer, number) in found:
                 total, second = found[layer, number]
                 one_region["moments"] = Moments(mass, (total / mass).to(image.dtype), (second / mass).to(image.dtype))
             seen[layer].append(one_region)
-    return seen, samples
+    return Summed(seen, samples, maps)

@@ -1,7 +1,7 @@
 """The objective from tiles: the same value and gradient, with the memory of one tile.
 
-Losses see moments, which add up, samples, which are few, or positions, each by itself; the content loss is local too. So a
-step takes two passes:
+Losses see moments, which add up, samples, which are few, or positions, each by itself; the content loss is local too. (Some
+sort the features of all positions: these are gathered, in a file where they are large.) So a step takes two passes:
 
 1. Without gradient, the moments are summed over tiles and the samples gathered. From them, as ever, the loss L, ∂L/∂μ,
    ∂L/∂S and the samples' gradients. Where no loss asks for either, there is no first pass.
@@ -28,8 +28,8 @@ from nst_lightning.objective.gradients import GradientSum, KnownGradient
 from nst_lightning.objective.parts import sum_of
 from nst_lightning.objective.pointed import PointTarget
 from nst_lightning.objective.ranks import add_up, share, together, world
-from nst_lightning.objective.seen import Seen
-from nst_lightning.objective.sums import own, size_at, sum_up
+from nst_lightning.objective.seen import Seen, seen_of
+from nst_lightning.objective.sums import Summed, own, size_at, sum_up
 from nst_lightning.objective.tiles import Tile, grid
 from nst_lightning.objective.whole import Objective, Values
 from nst_lightning.pictures import mapped
@@ -86,7 +86,17 @@ class TiledObjective(Objective):
         tiles = self.tiles(image)
         if len(tiles) == 1:
             return super().look(image, regions)
-        return sum_up(self.features, image, regions, self.style_layers, tiles)[0]
+        sees = {loss.sees for loss, _ in self.layered}
+        found = sum_up(self.features, image, regions, self.style_layers, tiles, sees=sees)
+        return self._with_features(found, regions)
+
+    @staticmethod
+    def _with_features(found: Summed, regions: Regions | None) -> dict[Layer, list[Seen]]:
+        """What is seen of every layer and region, with the features of all positions where they were gathered."""
+        for layer, whole in found.maps.items():
+            for one, more in zip(found.seen[layer], seen_of(whole, regions, {"features"}), strict=True):
+                one |= more
+        return found.seen
 
     # ---- a step ------------------------------------------------------------------------------------------------------
 
@@ -125,16 +135,19 @@ class TiledObjective(Objective):
         readings = [one for _, several in losses for one in several]
         layers = {*self.style_targets, *(layer for one in readings for layer in one.layers)}
         if not layers:
-            return {}, {}, Asked({}, [])
+            return {}, {}, Asked({}, [], {})
         # any division gives the same sums; that for these layers may need less overlap than all layers'
         tiles = self.tiles(pixels, max(*layers, min(self.features.layers)))
-        seen, samples = sum_up(self.features, pixels, self.regions, self.style_targets, tiles, readings)
+        sees = {loss.sees for loss, _ in self.layered}
+        found = sum_up(self.features, pixels, self.regions, self.style_targets, tiles, readings, sees)
+        seen, samples, maps = found
         leaves = [one["moments"] for regions in seen.values() for one in regions if one]
         inputs = [part.requires_grad_() for leaf in leaves for part in (leaf.mean, leaf.second)]
         inputs += [part.requires_grad_() for sample in samples for part in sample.values()]
+        inputs += [whole.requires_grad_() for whole in maps.values()]
         contents: Values = {}
         with torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
-            styles = self.style_values(seen, step, pixels.new_zeros(()))
+            styles = self.style_values(self._with_features(found, self.regions), step, pixels.new_zeros(()))
             left = list(samples)
             for target, several in losses:
                 columns = [left.pop(0) for _ in several]
@@ -156,11 +169,12 @@ class TiledObjective(Objective):
         pulls: dict[Layer, list[tuple[int, Tensor, Tensor]]] = {layer: [] for layer in seen}
         for layer, regions in seen.items():
             for number, one in enumerate(regions):
-                if one:
+                if "moments" in one:
                     mean, second = grads.pop(0), grads.pop(0)
                     mass = one["moments"].positions
                     pulls[layer].append((number, mean / mass, second / mass))
-        asked = Asked(pulls, [(one, {layer: grads.pop(0) for layer in one.layers}) for one in readings])
+        points = [(one, {layer: grads.pop(0) for layer in one.layers}) for one in readings]
+        asked = Asked(pulls, points, dict(zip(maps, grads, strict=True)))
         return (
             {key: one.detach() for key, one in contents.items()},
             {key: one.detach() for key, one in styles.items()},

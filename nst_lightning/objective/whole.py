@@ -84,10 +84,10 @@ class Objective(nn.Module):
 
     @property
     def bytes_read(self) -> float:
-        """An estimate of what losses of positions keep for each pixel: features of points, gradients, what is matched."""
-        if "positions" not in self.sees:
-            return 0.0
-        return 3 * 4 * sum(layer.channels for layer in self.style_layers) / (1 << 2 * QUARTER)
+        """An estimate of what losses of positions keep for each pixel: features, gradients, what they are compared with."""
+        points = sum(layer.channels for layer in self.style_layers) / (1 << 2 * QUARTER)
+        everywhere = sum(layer.channels / (1 << 2 * layer.pools_before) for layer in self.style_layers)
+        return 3 * 4 * (points * ("positions" in self.sees) + everywhere * ("features" in self.sees))
 
     def enter(self, factors: Mapping[str, float]) -> None:
         """Multiply the weights of terms, style losses and layers at a scale; what has none left is not computed.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument, SharedOutOfMemory
-from nst_lightning.losses import STYLE_LOSSES
-from nst_lightning.losses.style_loss import StyleLoss
 from nst_lightning.objective.memory import FLOOR, budget, bytes_per_pixel, is_out_of_memory, largest_tile
 from nst_lightning.objective.ranks import agree, say, world
 from nst_lightning.objective.tiled import TiledObjective
@@ -32,26 +30,6 @@ def check_tile(tile: object) -> None:
         raise BadArgument("tile", tile, "auto, none, or the sides of a tile in pixels, 1 or more")
 
 
-def check_losses(tile: TileSize, losses: Iterable[tuple[StyleLoss, float]], shape: Sequence[int]) -> None:
-    """Whether the style losses can be computed from tiles, where tiles are asked for.
-
-    Args:
-        tile: as asked for.
-        losses: the style losses and their weights, if there is a style loss.
-        shape: height and width of the result.
-
-    Raises:
-        BadArgument: naming the loss that compares all positions with each other.
-    """
-    if not isinstance(tile, int) or tile >= max(shape):
-        return
-    for loss, _ in losses:
-        if loss.sees == "features":
-            names = [name for name, kind in STYLE_LOSSES.items() if type(loss) is kind] or [type(loss).__name__]
-            expected = f"the style loss {names[0]} compares all positions at once and cannot be computed from tiles"
-            raise BadArgument("tile", tile, f"{expected}; give auto or none, or another style_loss")
-
-
 class Tiling:
     """The tiles of one run.
 
@@ -68,7 +46,7 @@ class Tiling:
     @property
     def possible(self) -> bool:
         """Whether the image may be computed from tiles."""
-        return self.asked != "none" and not (self.objective.style_layers and "features" in self.objective.sees)
+        return self.asked != "none"
 
     def choose(self, image: Tensor) -> None:
         """Set the tiles for a new size of the image, ``(1, 3, H, W)``; called where the features will be computed."""

@@ -85,7 +85,7 @@ def test_two_processes_make_the_steps_of_one(pictures, tmp_path, optimizer):
 
 def test_two_processes_share_samples_and_matches(pictures, tmp_path):
     """If this fails, processes match or sample other places than one alone would, or count some twice."""
-    losses = "{nearest_neighbor: 1, nearest_neighbor_layers: 0.5, relaxed_emd: 0.5, palette: 0.5}"
+    losses = "{nearest_neighbor: 1, nearest_neighbor_layers: 0.5, relaxed_emd: 0.5, palette: 0.5, histogram: 0.5}"
     flags = ["--model.tile", "24", "--model.style_loss", losses, "--model.content_loss", "self_similarity"]
     flags += ["--model.neighbors.refresh", "2", "--trainer.max_steps", "4", "--model.optimizer", "pyramid_adam"]
     one = fit(pictures, tmp_path / "one", *flags, steps=4)

@@ -15,6 +15,7 @@ from nst_lightning.network.layers import find_layer, layers_of
 from nst_lightning.objective.matching import Start
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.objective.tiles import divide, grid, reach_of, stride_of
+from nst_lightning.pictures import mapped
 from tests.arithmetic import rounding
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -160,6 +161,20 @@ def test_every_loss_of_moments_with_masks_and_two_styles(style_loss, masks):
     # the slope of a matrix root is up to a million at the floor of the eigenvalues: the sums' last digits grow by it
     tolerance = 1e-8 if style_loss == "wasserstein" else 1e-10
     compare(objective, picture(83, 117), 32, tolerance, masks=masks, styles=2)
+
+
+MIXED = {"gram": 1.0, "histogram": 0.5, "relaxed_emd": 0.5, "nearest_neighbor": 0.1}
+
+
+@pytest.mark.parametrize("style_loss", ["sliced_wasserstein", "histogram", MIXED], ids=["sliced", "histogram", "mixed"])
+@pytest.mark.parametrize(("masks", "large"), [(False, True), (True, False), (True, True)])
+def test_losses_that_sort_all_positions(style_loss, masks, large, monkeypatch):
+    """If this fails, a loss of all positions is another one in tiles: features in wrong places, or gradients lost."""
+    if large:  # what is gathered lies in files
+        monkeypatch.setattr(mapped, "LARGE", 1000)
+    objective = objective_of(["relu1_1", "relu3_1"], ["conv2_2", "relu3_1"], style_loss, padding="circular")
+    for size, tile in (((83, 117), 32), ((62, 59), 20)):
+        compare(objective, picture(*size), tile, 1e-10, masks=masks, styles=2)
 
 
 @pytest.mark.parametrize("tile", [1, 16, 40, 64, 100])

@@ -58,8 +58,6 @@ def test_a_size_that_cannot_be_names_the_argument(value):
         (["--model.tile", "0"], "--model.tile 0: auto, none, or"),
         (["--model.tile", "-5"], "--model.tile -5: auto, none, or"),
         (["--model.tile", "atuo"], "--model.tile atuo: give one of auto, none, a size in pixels; did you mean 'auto'?"),
-        (["--model.tile", "32", "--model.style_loss", "histogram"], "--model.tile 32: the style loss histogram compares"),
-        (["--model.tile", "32", "--model.style_loss={gram: 1, sliced_wasserstein: 1}"], "loss sliced_wasserstein"),
     ],
 )
 def test_bad_sizes_on_the_command_line(pictures, workdir, capsys, flags, message):
@@ -68,14 +66,6 @@ def test_bad_sizes_on_the_command_line(pictures, workdir, capsys, flags, message
     error = capsys.readouterr().err
     assert message in error and len(error.splitlines()) <= 2
     assert not (workdir / "logs").exists()
-
-
-def test_losses_of_features_stay_whole(pictures, workdir, monkeypatch):
-    """If this fails, `auto` tiles what cannot be tiled, or refuses it."""
-    monkeypatch.setattr(tile_sizes, "budget", lambda device: 1.0)
-    assert fit(pictures, "--model.style_loss", "histogram", "--trainer.max_steps", "1") == 0
-    # tiles that are as large as the picture are none
-    assert fit(pictures, "--model.style_loss", "histogram", "--trainer.max_steps", "1", "--model.tile", "64") == 0
 
 
 # ---- what is chosen --------------------------------------------------------------------------------------------------
@@ -327,7 +317,7 @@ def test_memory_that_runs_out_within_a_step(pictures, workdir, capsys, monkeypat
     assert_pictures_close(picture(run_folder(1, runs)), picture(run_folder(0, runs)))
 
 
-@pytest.mark.parametrize("flags", [["--model.tile", "none"], ["--model.style_loss", "histogram"], ["--model.tile", "12"]])
+@pytest.mark.parametrize("flags", [["--model.tile", "none"], ["--model.tile", "12"]])
 def test_what_cannot_be_made_smaller_ends_with_the_error(pictures, workdir, monkeypatch, flags):
     """If this fails, a run without a way out repeats its step for ever, or hides the reason."""
     limit_pixels(monkeypatch, 0)
