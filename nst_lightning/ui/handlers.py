@@ -142,7 +142,7 @@ class Handlers:
                 if painting.state == "failed":
                     raise gr.Error(painting.error)
                 return
-            time.sleep(TICK)
+            painting.ended.wait(TICK)
 
     def shown(self, painting: Painting) -> tuple[Any, ...]:
         """What the page shows of a picture now."""
@@ -211,8 +211,7 @@ class Handlers:
         waiting = {word: self.easel.put(one) for word, one in wanted.items()}
         found: list[tuple[Any, str]] = []
         for word, painting in waiting.items():
-            while not painting.ended.is_set():
-                time.sleep(TICK)
+            painting.ended.wait()
             if painting.picture is not None:
                 found.append((painting.picture, word))
             yield found, [one.plain() for one in wanted.values()]
@@ -247,8 +246,7 @@ class Handlers:
         folder = self.easel.history.folder / f"folder-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         for number, (path, painting) in enumerate(waiting, start=1):
             yield f"{number} of {len(waiting)}: {path.stem}", files
-            while not painting.ended.is_set():
-                time.sleep(TICK)
+            painting.ended.wait()
             if painting.entry is not None:
                 # two photographs may share a name
                 target = folder / f"{path.stem}{f'-{number}' if (folder / f'{path.stem}.png').exists() else ''}.png"

@@ -165,27 +165,33 @@ class Easel:
                     return
                 self.current = painting = self._waiting.popleft()
                 painting.state = "painting"
+            watch = None
             try:
-                self._paint(painting)
+                watch = self._paint(painting)
             except (BadArgument, UsageError, NonFiniteLoss, OSError) as error:
                 painting.state, painting.error = "failed", error.message if isinstance(error, UsageError) else str(error)
             except Exception as error:  # the page and its history live on
                 painting.state, painting.error = "failed", f"{type(error).__name__}: {error}"
-            trim()  # a page stays open for long
             with self._changed:
                 self.current = None
             painting.ended.set()
+            if watch is not None and painting.entry is not None:  # after the picture: nobody waits for the film
+                with contextlib.suppress(ImageError, OSError):
+                    write_film(watch.film.film(), painting.entry.folder / FILM, [number / FPS for number in range(FRAMES)])
+            del watch
+            trim()  # a page stays open for long
 
-    def _paint(self, painting: Painting) -> None:
+    def _paint(self, painting: Painting) -> Watch:
         folder, wishes = self.history.begin(painting.wishes)
         try:
-            painting.entry = self._painted(painting, wishes, folder)
+            watch, painting.entry = self._painted(painting, wishes, folder)
             painting.state = "stopped" if painting.step < painting.steps else "done"
         finally:
             if painting.entry is None:
                 self.history.drop(folder)
+        return watch
 
-    def _painted(self, painting: Painting, wishes: Wishes, folder: Path) -> Entry:
+    def _painted(self, painting: Painting, wishes: Wishes, folder: Path) -> tuple[Watch, Entry]:
         photo = read_image(wishes.photo)
         shape = fit_size(int(photo.rgb.shape[1]), int(photo.rgb.shape[2]), wishes.size)
         view = Picture(resize_picture(photo, fit_size(*shape, min(SHOWN, max(shape)))).rgb, None)
@@ -211,10 +217,7 @@ class Easel:
         how = "" if painting.step >= painting.steps else f", stopped at step {painting.step} of {painting.steps}"
         height, width = result.shape[-2:]
         said = f"{time.strftime('%d %b %H:%M')} · {width} x {height} · {wishes.preset} · {seconds:.0f} s{how}"
-        entry = self.history.keep(folder, wishes, result, alpha, painting.controls, said)
-        with contextlib.suppress(ImageError, OSError):  # the picture is there without it
-            write_film(watch.film.film(), entry.folder / FILM, [number / FPS for number in range(FRAMES)])
-        return entry
+        return watch, self.history.keep(folder, wishes, result, alpha, painting.controls, said)
 
 
 class Watch:

@@ -1,6 +1,8 @@
 """The page to paint on: how soon it is there, how soon the first picture, and what painting through it costs.
 
-Through Gradio's own client, in turn with ``fit``: the same pictures, preset and size.
+Through Gradio's own client, in turn with ``fit``: the same pictures, preset and size. ``fit`` is what a person waits for
+who types it, start-up included, as the page's time goes from the press of the button to the finished picture, with its PNG
+and TIFF in the history. Its own last line, which counts from the reading of the pictures on, is shown beside it.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ TURNS = 3
 SIZE = 384
 
 
-def fit_seconds(folder: str) -> float:
-    """Of one run of the command, as its last line has them."""
+def fit_seconds(folder: str) -> tuple[float, float]:
+    """Of one run of the command: in all, and as its last line has them."""
     words = [*PICTURES, "--preset", "draft", "--size", str(SIZE), "-o", "a.png", "--trainer.enable_progress_bar", "false"]
     command = [sys.executable, "-m", "nst_lightning", "fit", *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    start = time.perf_counter()
     said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+    whole = time.perf_counter() - start
     found = re.search(r"· ([\d.]+) s\b", said)
     assert found, said
-    return float(found[1])
+    return whole, float(found[1])
 
 
 def page_seconds(client: Any) -> tuple[float, float]:
@@ -74,18 +78,23 @@ def report(console: Console) -> dict[str, Any]:
             httpx.get(address[0], timeout=30).raise_for_status()
             there = time.perf_counter() - start
             client = Client(address[0], verbose=False)
-            rows: dict[str, list[float]] = {"first": [], "page": [], "fit": []}
+            rows: dict[str, list[float]] = {"first": [], "page": [], "fit": [], "fit_said": []}
             for _ in range(TURNS):
                 first, whole = page_seconds(client)
                 rows["first"].append(first)
                 rows["page"].append(whole)
-                rows["fit"].append(fit_seconds(folder))
+                whole, said = fit_seconds(folder)
+                rows["fit"].append(whole)
+                rows["fit_said"].append(said)
             records = [json.loads(path.read_text()) for path in Path(folder).glob("ui/*/painting.json")]
             assert len(records) == TURNS
             process.terminate()
-    ratio = statistics.median(a / b for a, b in zip(rows["page"], rows["fit"], strict=True))
+    ratio, said_ratio = (
+        statistics.median(a / b for a, b in zip(rows["page"], rows[name], strict=True)) for name in ("fit", "fit_said")
+    )
     first = statistics.median(rows["first"])
     for name, value, target in (("the page is there", there, THERE), ("the first picture", first, FIRST)):
         console.print(f"{name}: {value:.2f} s (target {target}): {'yes' if value <= target else 'NO'}")
     console.print(f"painting through the page: {ratio:.2f} times fit (target {RATIO}): {'yes' if ratio <= RATIO else 'NO'}")
-    return {"there": there, "ratio": ratio, **rows}
+    console.print(f"{said_ratio:.2f} times what fit takes without its start-up")
+    return {"there": there, "ratio": ratio, "ratio_without_startup": said_ratio, **rows}

@@ -66,6 +66,7 @@ def test_the_command_makes_the_picture_again(easel, wishes, tmp_path, monkeypatc
     assert [turn.name for turn in painting.controls.turns] == ["style_weight", "color"]
     found = pixels(painting.entry.picture)
     assert np.array_equal(found, repeated(painting, tmp_path, monkeypatch))
+    easel.close()  # the film is written when the picture is there
     assert len(list(frames_of(str(painting.entry.folder / FILM)))) == FRAMES
     deep = Image.open(painting.entry.folder / "result.tif")
     assert deep.size == (48, 36)
