@@ -74,7 +74,8 @@ class StyleTransfer(Measuring):
         neighbors: how `nearest_neighbor` and `nearest_neighbor_layers` find their matches.
         scales: sizes to go through, coarse to fine: `auto` (by factors of √2 from 128 px), `none` (the final size only),
             or a list of `{size: S, steps: N}`, S in pixels or as a part of the final size; `weights: {NAME: F}` there
-            multiplies the weight of a term, a style loss or a layer by F at that size.
+            multiplies the weight of a term, a style loss or a layer by F at that size. Beyond `most: P` pixels, of the
+            last one, scales only add detail (but under L-BFGS): the large picture is the small one, finer.
         average_decay: the result is the running average of the image with this decay, from 0 (the image itself) to below
             1; it is restarted at each scale and seeds the next.
         init: what the image is at the start: `content`, `blurred` (the content's large forms), `style`, `noise` (faint,
@@ -280,17 +281,20 @@ class StyleTransfer(Measuring):
         with self._steering.stopping():
             if stage != self.stage:
                 if stage.shape != self.stage.shape:
-                    self._resize(stage.shape)
+                    self._resize(stage.shape, stage.detail)
                 self._begin(stage)
             if self.controls is not None and (turns := self.controls.due(self.global_step)):
                 self._steering.act(turns)
             with self.trainer.precision_plugin.forward_context():
                 self.targets.refresh(self.image, self.global_step)
 
-    def _resize(self, shape: tuple[int, int]) -> None:
+    def _resize(self, shape: tuple[int, int], detail: bool) -> None:
         """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
         old, (optimizer, schedulers) = self.image, carry.moving(self.trainer)
-        self.image = nn.Parameter(kept(resize(self.progress.average.read(self.image), shape).contiguous()))
+        picture = self.progress.average.read(self.image)
+        if detail:
+            self.detail.begin(picture)
+        self.image = nn.Parameter(kept(resize(picture, shape).contiguous()))
         self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
         ours, following = carry.moving(self.trainer)
@@ -331,7 +335,10 @@ class StyleTransfer(Measuring):
         return {**losses, "loss": losses["loss"] * self.image.numel()}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """One step, then back into [0, 1] (not under L-BFGS, whose curvature pairs a clamp would falsify) and averaged."""
+        """One step, then back into [0, 1] and averaged.
+
+        Not clamped, nor held to what it was at a smaller scale, under L-BFGS, whose curvature pairs that would falsify.
+        """
         alone = self.trainer.accumulate_grad_batches == 1
         if alone:
             self.image.grad = None  # Lightning lets it live until the next one is there
@@ -339,10 +346,14 @@ class StyleTransfer(Measuring):
         self.targets.survive(work, lambda: self.image, self.global_step)
         if alone and is_mapped(self.image):
             self.image.grad = None  # nor is there room for it beside the result
+        assert self.stage is not None
         with torch.no_grad():
-            for rows in strips(*self._shape()) if not isinstance(self.trainer.optimizers[0], LBFGS) else ():
-                self.image[:, :, rows].clamp_(0, 1)
-                let_go()
+            if not isinstance(self.trainer.optimizers[0], LBFGS):
+                if self.stage.detail and not self._steering.stopped:
+                    self.detail.hold(self.image)
+                for rows in strips(*self._shape()):
+                    self.image[:, :, rows].clamp_(0, 1)
+                    let_go()
         if not self._steering.stopped:
             self.progress.average.add(self.image)
 

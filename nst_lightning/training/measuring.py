@@ -13,6 +13,7 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.pictures.similarity import similarity
 from nst_lightning.training.controls import Controls
+from nst_lightning.training.detail import Detail
 from nst_lightning.training.result import Result
 from nst_lightning.training.resume import Resuming
 from nst_lightning.training.scalars import Scalars
@@ -32,6 +33,7 @@ class Measuring(L.LightningModule):
         stages: the scales of the run.
         stage: the one of the step; None outside of a run.
         targets: what the image is compared with.
+        detail: what a large image keeps of a smaller one.
         resuming: what a checkpoint holds.
         scalars: what a logger gets.
         objective: the terms of a step.
@@ -49,7 +51,8 @@ class Measuring(L.LightningModule):
         self.stage: Stage | None = None
         self.progress = Result(average_decay)
         self.scalars = Scalars()
-        self.resuming = Resuming(self.progress)
+        self.detail = Detail()
+        self.resuming = Resuming(self.progress, self.detail)
         self.controls: Controls | None = None
         self._measured: tuple[Any, dict[str, Tensor]] = (None, {})
 

@@ -16,6 +16,7 @@ from nst_lightning.objective.ranks import gather, say
 from nst_lightning.pictures import mapped
 from nst_lightning.pictures.strips import strips, sums
 from nst_lightning.training import carry
+from nst_lightning.training.detail import Detail
 from nst_lightning.training.result import Result
 from nst_lightning.training.scales import Stage
 
@@ -29,13 +30,15 @@ class Resuming:
 
     Args:
         result: of the run.
+        detail: what the image is held to.
 
     Attributes:
         matches: what the places of the image are matched with, of a checkpoint or for one.
     """
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result, detail: Detail) -> None:
         self.result = result
+        self.detail = detail
         self.matches: dict[str, Tensor] = {}
         self._inputs: dict[str, Any] = {}
         self._made: dict[str, Any] | None = None
@@ -45,6 +48,7 @@ class Resuming:
         """A run with these pictures, after their ``setup``."""
         self.result.size, self.result.colors, self.result.hues = pair.image_size, pair.colors, pair.hues
         self._inputs, self._made, self._saved = fingerprint(pair), None, None
+        self.detail.drop()
 
     def save(self, checkpoint: dict[str, Any]) -> None:
         """Put into a checkpoint what :meth:`load` takes out."""
@@ -53,6 +57,7 @@ class Resuming:
         checkpoint["run"] = {**shown, "inputs": self._inputs}
         checkpoint["matches"] = self.matches
         checkpoint["made"] = self._made
+        checkpoint["detail"] = self.detail.small
 
     def check(self, checkpoint: Mapping[str, Any], path: str, pair: ImagePair, stages: Sequence[Stage]) -> None:
         """Refuse a checkpoint of another size, and say what else differs; see :func:`check_shapes`."""
@@ -67,6 +72,7 @@ class Resuming:
             run = checkpoint["run"]
             self.result.size, self.result.colors, self.result.hues = tuple(run["size"]), run["colors"], run.get("hues")
         self.result.average.load(checkpoint["average"])
+        self.detail.small = checkpoint.get("detail")
         # numbers of places of the style images, for places of the photograph: of other pictures they mean nothing
         other = differences(checkpoint["run"]["inputs"], self._inputs)
         self.matches = {} if other else checkpoint.get("matches", {})

@@ -10,6 +10,8 @@ from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.picture import fit_size
 
 SMALLEST = 128  # pixels; below it the deepest layers see a handful of positions
+NEAR = 1.25  # times `most`: a result up to there has no scales of detail, they would add next to nothing
+DETAIL = 0.5, 2 / 3  # steps of the first scale of detail, as a part of those of the scale before, and of each next one
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,16 @@ class Scale:
             losses that are not computed change nothing.
         least: left out where the longer side would have fewer pixels, or the shorter one fewer than half of them: so one
             list of parts serves every size of the result.
+        most: of the last scale: pixels of its longer side at most; 0: no limit. Parts are then parts of that size, and a
+            larger result goes on from there in scales of detail: doublings with the same weights, in which the image keeps
+            what it has. Scaled down, it is the picture that a result of ``most`` pixels would have been.
     """
 
     size: float
     steps: float
     weights: dict[str, float] = field(default_factory=dict)
     least: int = 0
+    most: int = 0
 
 
 class Stage(NamedTuple):
@@ -41,6 +47,7 @@ class Stage(NamedTuple):
         first: the first step at this scale.
         last: the step after the last.
         factors: see :attr:`Scale.weights`.
+        detail: whether the image keeps what it had at the last scale that is none of detail.
     """
 
     size: int
@@ -48,6 +55,7 @@ class Stage(NamedTuple):
     first: int
     last: int
     factors: dict[str, float] = {}  # noqa: RUF012 (nobody changes it)
+    detail: bool = False
 
 
 def automatic(size: int, smallest: int = SMALLEST) -> list[Scale]:
@@ -62,6 +70,23 @@ def automatic(size: int, smallest: int = SMALLEST) -> list[Scale]:
     while size * factors[-1] / 2**0.5 >= smallest * 0.99:
         factors.append(factors[-1] / 2**0.5)
     return [Scale(size * factor, 1 / factor) for factor in reversed(factors)]
+
+
+def details(last: Scale, size: int) -> list[Scale]:
+    """The scales of detail of a result beyond the last scale's ``most``; none up to there.
+
+    >>> [(scale.size, round(scale.steps, 2)) for scale in details(Scale(1.0, 24, most=512), 4096)]
+    [(1024, 12.0), (2048, 8.0), (4096, 5.33)]
+    >>> details(Scale(1.0, 24, most=512), 600), [scale.size for scale in details(Scale(1.0, 24, most=512), 1200)]
+    ([], [1200])
+    """
+    if not last.most or size <= NEAR * last.most:
+        return []
+    sizes: list[float] = [size]
+    while sizes[0] / 2 > NEAR * last.most:
+        sizes.insert(0, sizes[0] / 2)
+    first, following = DETAIL
+    return [Scale(pixels, last.steps * first * following**number, last.weights) for number, pixels in enumerate(sizes)]
 
 
 def schedule(
@@ -83,17 +108,22 @@ def schedule(
     """
     if isinstance(scales, str):
         scales = automatic(size) if scales == "auto" else [Scale(1.0, 1)]
+    more = details(scales[-1], size) if scales else []
+    whole_size, size = size, scales[-1].most if more else size
     pixels = [scale.size * size if scale.size <= 1 else scale.size for scale in scales]
     for scale, pixel in zip(scales, pixels, strict=True):
         if not (pixel > 0 and 0 < scale.steps < float("inf")):
             raise BadArgument("scales", f"{scale.size} x {scale.steps}", "size and steps of a scale are above 0")
     if not pixels or pixels != sorted(pixels) or abs(pixels[-1] - size) >= 0.5:
-        raise BadArgument("scales", pixels, f"sizes grow, and the last is that of the result, {size} (or 1.0)")
+        end = f"`most`, {size}" if more else f"the result, {size}"
+        raise BadArgument("scales", pixels, f"sizes grow, and the last is that of {end} (or 1.0)")
+    if any(scale.most for scale in scales[:-1]):
+        raise BadArgument("scales", pixels, "only the last scale has a `most`")
     narrow = 2 * min(shape) / max(shape)  # twice the shorter side, of the longer one
     kept = [pixel * min(1.0, narrow) >= scale.least * 0.99 for scale, pixel in zip(scales, pixels, strict=True)]
     kept[-1] = True
-    scales = [scale for scale, here in zip(scales, kept, strict=True) if here]
-    pixels = [pixel for pixel, here in zip(pixels, kept, strict=True) if here]
+    scales = [scale for scale, here in zip(scales, kept, strict=True) if here] + more
+    pixels = [pixel for pixel, here in zip(pixels, kept, strict=True) if here] + [scale.size for scale in more]
     # with fewer steps than scales the coarsest are left out
     scales, pixels = scales[-max(steps, 1) :], pixels[-max(steps, 1) :]
     whole = sum(scale.steps for scale in scales)
@@ -104,8 +134,9 @@ def schedule(
         done += scale.steps
         # every scale gets a step, whatever the others' shares
         last = min(max(round(steps * done / whole), first + 1), steps - (len(scales) - number))
-        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last, dict(scale.weights)))
-    final = stages[-1]._replace(size=size, shape=shape)
+        detail = number > len(scales) - len(more)
+        stages.append(Stage(round(pixel), fit_size(*shape, round(pixel)), first, last, dict(scale.weights), detail))
+    final = stages[-1]._replace(size=whole_size, shape=shape)
     return [*stages[:-1], final]
 
 

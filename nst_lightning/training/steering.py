@@ -88,6 +88,7 @@ class Steering:
                 image = self.module.image.detach().clone()
                 average = copy.deepcopy(self.module.progress.average.state())
                 self.before.append(Before(image, average, {turn.name: self._value(turn.name)}))
+                self.module.detail.drop()  # what was small is not what is wanted now
                 anew = self._set(turn.name, turn.value) or anew
         if anew:
             self.begin()

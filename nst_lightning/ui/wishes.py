@@ -84,7 +84,7 @@ class Wishes:
         if self.size >= TILED:
             found["tile"] = 512
         if self.init is not None:
-            last = preset(self.preset)["model"]["scales"][-1]
+            last = preset(self.preset)["model"]["scales"][-1] | {"most": 0}  # it has all of its detail already
             found |= {"init": self.init, "scales": [last]}
         return found
 
