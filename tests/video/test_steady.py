@@ -52,7 +52,7 @@ def test_what_was_hidden_is_painted() -> None:
 def test_style_does_not_fade_in_sixty_frames() -> None:
     """Steadiness is not bought with a photograph that comes through, or with a blur.
 
-    The first frame has all scales, the others three steps at the last.
+    The first frame has all scales, the others two steps at the last.
     """
     frames = painted(views(60, SHAPE, move=(1.3, 0.4)).frames)
     first, tenth, last = (style_distance(frames[number]) for number in (0, 9, 59))
