@@ -23,8 +23,8 @@ from nst_lightning.video.reel import Reel
 EARLIER = (1, 2, 4)  # frames before, to which a frame is held: the nearest that is reliable
 SHARE, LEAST, MOST = 6, 2, 6  # steps of a frame that follows another: a part of those of the last scale
 # over the number of its steps: times the Wasserstein loss of a frame that follows another. Without the small scales, where
-# that loss has the most to say, the neighbours' grey veil would draw over the film: with 1, the style distance grew by a fifth
-# over sixty frames at 128 px; with 16 over 2 steps of a draft it stays, 0.155 to 0.145, and with 10 it grows a little, to 0.171
+# that loss has the most to say, the neighbours' grey veil would draw over the film: with 1, the style distance grew by a
+# fifth over sixty frames at 128 px; with 16 over 2 steps of a draft it stays (0.155 to 0.145), with 10 it grows (to 0.171)
 PALETTE = 16.0
 BLEND = 0.5  # share of the frame beside it in what a frame begins with, from the second pass on
 

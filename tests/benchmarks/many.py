@@ -1,7 +1,7 @@
 """Several processes: at the cells of a study, and at one image.
 
-``cells``: cells an hour of the engines. ``ranks``: a run on two processes that share the tiles of one image, against one
-process with as many threads as each of those.
+``cells``: cells an hour of the engines, and what Ray costs a cell. ``ranks``: a run on two processes that share the tiles
+of one image, against one process with as many threads as each of those.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from nst_lightning.engines.cluster import RayCluster
 from nst_lightning.engines.engine import Engine
 from nst_lightning.engines.local import Processes, Sequential
 from nst_lightning.study.cells import run_cell
@@ -25,6 +29,7 @@ from nst_lightning.study.plan import Plan
 from tests.benchmarks.steps import PICTURES, ROOT
 
 CELLS = 8
+SMALL_CELLS, OVERHEAD = 60, 0.05  # cells of next to no work, seconds that Ray may cost each
 RANKS_TARGET = 1.6
 RANKS_SIZE = 1024
 
@@ -47,7 +52,31 @@ def report_cells(console: Console, threads: int) -> dict[str, Any]:
             list(engine.map(run_cell, jobs))
             found[name] = CELLS / (time.perf_counter() - start) * 3600
         console.print(f"{name}: {found[name]:.0f} cells an hour (128 px, 60 steps)")
-    return found
+    return found | report_overhead(console)
+
+
+def report_overhead(console: Console) -> dict[str, float]:
+    """Seconds a cell on one worker of Ray beyond those of the same cell in this process, one thread each."""
+    if find_spec("ray") is None:
+        console.print("overhead of a cell: needs Ray, pip install '.[ray]'")
+        return {}
+    flags = ["--data.size", "32", "--trainer.max_steps", "2", "--model.scales", "none", "--trainer.accelerator", "cpu"]
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(str(ROOT / "configs/studies/gallery.yaml"), flags, Path(folder), {})
+        jobs = [plan.job(number % len(plan.cells), packs=True) for number in range(SMALL_CELLS)]
+    found: dict[str, float] = {}
+    for name, make in (("here", Sequential), ("ray", partial(RayCluster, workers=1))):
+        with closing(make()) as engine:
+            list(engine.map(run_cell, [replace(job, threads=1) for job in jobs[:3]]))  # the network is loaded
+            start = time.perf_counter()
+            list(engine.map(run_cell, [replace(job, threads=1) for job in jobs]))
+            found[name] = (time.perf_counter() - start) / SMALL_CELLS
+    overhead = found["ray"] - found["here"]
+    console.print(
+        f"a cell of 32 px and 2 steps: {found['here']:.3f} s here, {found['ray']:.3f} s on Ray, {overhead * 1000:.0f} ms "
+        f"more (target {OVERHEAD * 1000:.0f}): {'yes' if overhead <= OVERHEAD else 'NO'}"
+    )
+    return {"overhead": overhead, "cell_here": found["here"], "cell_ray": found["ray"]}
 
 
 def seconds_of(steps: int, *flags: str) -> float:

@@ -17,13 +17,6 @@ import yaml
 
 CELLS = int(os.environ.get("NST_SOAK_CELLS", "2000"))
 KILLED = float(os.environ.get("NST_SOAK_KILL", "60"))  # seconds between two workers that are killed
-OVERHEAD = 0.05  # seconds a cell
-
-
-def seconds_of(words: str) -> float:
-    """Of "1 h 2 min", "3 min 4 s" or "5.6 s"."""
-    units = {"h": 3600.0, "min": 60.0, "s": 1.0}
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+) (h|min|s)\b", words))
 
 
 def kill_a_worker(program: psutil.Process) -> bool:
@@ -38,7 +31,7 @@ def kill_a_worker(program: psutil.Process) -> bool:
 
 @pytest.mark.soak
 def test_two_thousand_cells_on_ray(workdir, pictures):
-    """If this fails, a large study loses cells with a worker, fills the memory, dawdles, or begins anew when it is killed."""
+    """If this fails, a large study loses cells with a worker, fills the memory, or begins anew when it is killed."""
     pytest.importorskip("ray")
     content, style = map(str, pictures)
     model = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"], "scales": "none", "init": "noise"}
@@ -51,24 +44,24 @@ def test_two_thousand_cells_on_ray(workdir, pictures):
     Path("many.yaml").write_text(yaml.safe_dump({"title": "Many", "base": "base.yaml", "rows": rows, "columns": columns}))
     words = [sys.executable, "-m", "nst_lightning", "study", "--config", "many.yaml", "--output", "out", "--engine", "ray"]
     words += ["--engine.workers", "2"]
-    kills, memory, runs, said = 0, [], [], []
+    kills, memory, said = 0, [], []
     for end in (CELLS // 2, CELLS):  # killed when half of the cells are there; the same command goes on
-        with open("said.txt", "w") as file, subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT) as process:
-            program, begun, last, first = psutil.Process(process.pid), time.monotonic(), time.monotonic(), None
+        with Path("said.txt").open("w") as file, subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT) as process:
+            program, begun, last = psutil.Process(process.pid), time.monotonic(), time.monotonic()
             while process.poll() is None:
                 time.sleep(1)
                 done = len(list(Path("out").glob("many/cells/*/cell.json")))
-                first = first or ((done, time.monotonic()) if done > (0 if end < CELLS else CELLS // 2) else None)
                 with contextlib.suppress(psutil.Error):
                     memory.append((done, program.memory_info().rss / 2**20))
                 if time.monotonic() - last > KILLED and kill_a_worker(program):
                     kills, last = kills + 1, time.monotonic()
                 if end < CELLS and done >= end:
                     process.kill()
-            runs.append((time.monotonic() - begun, done, first))
         said.append(Path("said.txt").read_text())
         left = re.findall(r"· ([^·]+) left", said[-1])
-        print(f"{runs[-1][0]:.0f} s, {done} cells, {kills} workers killed; {left[len(left) // 2 :][:1]} at half")
+        print(
+            f"{time.monotonic() - begun:.0f} s, {done} cells, {kills} workers killed; {left[len(left) // 2 :][:1]} at half"
+        )
         for worker in psutil.process_iter(["cmdline"]):  # a killed program's cluster ends by itself, in a while
             if worker.info["cmdline"] and worker.info["cmdline"][0].startswith("ray::"):
                 with contextlib.suppress(psutil.Error):
