@@ -24,6 +24,8 @@ QUALITY = {
     "libx264": {"crf": "18", "preset": "medium"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "4"},
 }
+# x264 looks ahead with AVX-512 beyond narrow pictures, at whatever lies there: the same frames would make another file
+NARROW, UNAHEAD = 128, {"rc-lookahead": "0"}
 FPS = {".gif": 12.5}
 USUAL_FPS = 25.0
 LONGEST = {".gif": 384, ".webp": 768}  # pixels of a time-lapse: each frame is a whole picture there, or nearly
@@ -125,7 +127,8 @@ def _encode(file: Any, ending: str, frames: Iterable[Image.Image], times: Sequen
     span = times[-1] - times[0]
     rate = Fraction((len(times) - 1) / span).limit_denominator(1001) if span > 0 else Fraction(USUAL_FPS)
     try:
-        with av.open(file, "w", format=ending[1:]) as film:
+        # without a number drawn by chance in it: the same frames make the same file
+        with av.open(file, "w", format=ending[1:], container_options={"fflags": "bitexact"}) as film:
             stream: Any = film.add_stream(codec, rate=rate)
             stream.pix_fmt, stream.options = "yuv420p", QUALITY[codec]
             context = stream.codec_context
@@ -140,6 +143,8 @@ def _encode(file: Any, ending: str, frames: Iterable[Image.Image], times: Sequen
                 pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
                 if not context.is_open:
                     stream.height, stream.width = pixels.shape[:2]
+                    if codec == "libx264" and stream.width < NARROW:
+                        stream.options = QUALITY[codec] | UNAHEAD
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
                 frame.pts, frame.time_base = round((time - times[0]) * TICKS), Fraction(1, TICKS)

@@ -110,3 +110,20 @@ def test_a_run_that_is_stopped_leaves_its_film(pictures, workdir):
     done = subprocess.run([sys.executable, "-m", "nst_lightning", *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 130, done.stderr
     assert len(frames_of(workdir / "film.gif")[0]) >= 5
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+@pytest.mark.parametrize("width", [34, 64, 100, 130, 200])
+def test_the_same_frames_make_the_same_file(tmp_path, ending, width):
+    """If this fails, a film that was interrupted is another one: x264 takes what lies beside narrow pictures for picture."""
+    pytest.importorskip("av")
+    rng = np.random.default_rng(0)
+    large = Image.fromarray(rng.integers(0, 255, (12, 40, 3), np.uint8)).resize((300, 90), Image.Resampling.BICUBIC)
+    for left in range(40):
+        large.crop((left, 0, left + width, 48)).save(tmp_path / f"{left:02d}.png")
+    found = set()
+    for _ in range(8):
+        frames = (Image.open(tmp_path / f"{left:02d}.png") for left in range(40))
+        write_film(frames, tmp_path / f"film{ending}", [count / 12 for count in range(40)])
+        found.add((tmp_path / f"film{ending}").read_bytes())
+    assert len(found) == 1
