@@ -22,12 +22,13 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from nst_lightning.cli.command_line import NSTCommandLine
 from nst_lightning.main import main
 from nst_lightning.study.cells import Outcome
 from nst_lightning.study.grid import StudyFile, cells_of, read_study
 from nst_lightning.study.options import parse
 from nst_lightning.study.page import Results
-from nst_lightning.study.plan import Plan
+from nst_lightning.study.plan import Plan, _essence
 from nst_lightning.study.results import load
 
 STUDIES = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.yaml"))
@@ -436,3 +437,22 @@ def test_a_command_that_does_not_exist(capsys):
         and "did you mean 'study'?" in said
         and len(said.splitlines()) == 1
     )
+
+
+def test_settings_that_are_parsed_by_themselves_make_the_configs_of_their_command_lines(workdir, base):
+    """If this fails, a large study runs other configs than the command lines of its cells say."""
+    columns = [
+        {"setting": "model.style_weight", "values": [1, 2.5, "x2"]},
+        {"setting": "model.optimizer", "values": ["adam", "lbfgs"]},
+        {"setting": "model.style_layers", "values": [["relu1_1"], ["relu2_1", "relu3_1"]]},
+        {"setting": ["model.optimizer", "model.learning_rate"], "values": [["adam", 0.1], ["pyramid_adam", 0.01]]},
+        {"setting": "recipe", "values": ["gatys", "wasserstein"]},
+    ]
+    parser = NSTCommandLine(["fit"], until="parsed")
+    for axis in columns:
+        rows = {"setting": "seed_everything", "values": [0, 1]}
+        Path("many.yaml").write_text(yaml.safe_dump({"title": "Many", "base": base, "rows": rows, "columns": axis}))
+        plan = Plan("many.yaml", ["--data.size", "48"], workdir, {})
+        for cell, config in zip(plan.cells, plan.configs, strict=True):
+            words = plan._words(cell.settings, ["--data.size", "48"], lambda *words: parser.resolve(list(words)))
+            assert _essence(parser.resolve(words)) == config, cell.settings
