@@ -6,6 +6,7 @@ A job and its outcome hold no paths of the machine they were made on, so they ca
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -48,7 +49,7 @@ class Outcome:
     """What a cell leaves."""
 
     error: str | None = None  # why it failed
-    files: dict[str, bytes] = field(default_factory=dict)  # result.png, start.png, TensorBoard's events, by name
+    files: Mapping[str, bytes] = field(default_factory=dict)  # result.png, start.png, TensorBoard's events, by name
     measured: dict[str, float] = field(default_factory=dict)  # final losses, PSNR, SSIM, distances, steps, seconds, memory
     curve: list[tuple[int, float, float]] = field(default_factory=list)  # step, seconds since the first, objective
     config: dict[str, Any] = field(default_factory=dict)  # that was run, with the number of steps chosen for ``seconds``

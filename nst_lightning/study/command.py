@@ -79,9 +79,11 @@ def _run(plan: Plan, engine: Engine, words: Sequence[str]) -> Results:
     try:
         for done, (index, found) in enumerate(engine.map(run_cell, Jobs(plan, missing, engine.packs)), start=1):
             number, outcome = missing[index], Outcome(error=found.error) if isinstance(found, Lost) else found
-            outcomes[number] = outcome
             if outcome.error is None:
-                save(folders[number], plan.keys[number], outcome)
+                outcome = save(folders[number], plan.keys[number], outcome)
+            if outcome.config == plan.configs[number]:
+                outcome.config = plan.configs[number]  # one of two that are alike
+            outcomes[number] = outcome
             left = duration((time.monotonic() - started) / done * (len(missing) - done))
             how, count = outcome.error or f"{outcome.measured['seconds']:.1f} s", count + 1
             print(f"{plan.name}: {count}/{len(kept)} cells · {plan.cells[number].label} · {how} · {left} left", flush=True)

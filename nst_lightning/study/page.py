@@ -34,6 +34,7 @@ MEASURED = (*LOSSES, *LIKENESS, *DISTANCES, "steps", "seconds", "seconds_to_wors
 INPUTS = ("content", "style")
 LONGEST = 1024  # pixels of a picture that can be enlarged
 EDGE = 512  # pixels, the longer side of an input picture in figure and page
+SHEET = 400  # cells of a figure at most: nobody sees more at once, and they would take minutes to lay out
 
 
 class Results:
@@ -88,9 +89,15 @@ class Results:
     def sheet(self, show: Sequence[str]) -> Sheet:
         """The pictures of some kinds with their labels, and the input pictures at the edges."""
         study, across = self.plan.study, len(self.plan.columns)
-        cells = [self._panels(number, list(dict.fromkeys(show))) for number in range(len(self.outcomes))]
+        one_way, title, count = min(len(self.plan.rows), across) == 1, study.title, len(self.outcomes)
+        if count > SHEET and not study.difference:
+            count = SHEET if one_way else max(1, SHEET // across) * across
+            title += f" (the first {count} of {len(self.outcomes)} cells)"
+        cells = [self._panels(number, list(dict.fromkeys(show))) for number in range(count)]
         grid = [cells[start : start + across] for start in range(0, len(cells), across)]
-        axes = self.plan.rows, self.plan.columns
+        if not study.difference:
+            grid = [line[:SHEET] for line in grid]
+        axes = self.plan.rows[: len(grid)], self.plan.columns[: len(grid[0])]
         rows, columns = ([Panel(mark.label, thumbnail(mark.picture, EDGE)) for mark in axis] for axis in axes)
         if study.difference == "rows":
             grid.append([_difference(grid[0][j], grid[-1][j]) for j in range(across)])
@@ -98,12 +105,12 @@ class Results:
         elif study.difference == "columns":
             grid = [[*line, _difference(line[0], line[-1])] for line in grid]
             columns.append(Panel("difference"))
-        elif min(len(rows), across) == 1 and len(cells) > study.wrap:
+        elif one_way and len(cells) > study.wrap:
             # one direction only: lines of cells that carry their labels themselves
             labels = [label.text for label in (rows if across == 1 else columns)]
             cells = [
                 [replace(panel, text=" · ".join(filter(None, (label, panel.text)))) for panel in cell]
-                for label, cell in zip(labels, cells, strict=True)
+                for label, cell in zip(labels[:count], cells, strict=True)
             ]
             grid = [cells[start : start + study.wrap] for start in range(0, len(cells), study.wrap)]
             rows, columns = [Panel()] * len(grid), [Panel()] * study.wrap
@@ -113,7 +120,7 @@ class Results:
             if source and kind not in show and all(config["data"].get(kind) == source for config in self.plan.configs):
                 several = source if isinstance(source, list) else [source]
                 inputs += [Panel(f"{kind}: {label_of(one)}", thumbnail(one, EDGE)) for one in several]
-        return Sheet(grid, rows, columns, study.title, inputs)
+        return Sheet(grid, rows, columns, title, inputs)
 
     def series(self) -> dict[int, tuple[str, list[Point]]]:
         """What the scatter plot of a study shows: for each method a curve of points, two measured values.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from nst_lightning.pictures.atomic import write_file
 from nst_lightning.pictures.thumbnails import stamp
 from nst_lightning.study.cells import Outcome
 
-RECORD = "cell.json"
+RECORD, CONFIG = "cell.json", "config.yaml"
 FORMAT = 2  # a cell recorded under another is run again
 RECORDED = ("measured", "curve", "version", "date")
 
@@ -35,17 +36,45 @@ def _hash(name: str, changed: int, size: int) -> str:
         return "missing"
 
 
-def save(folder: Path, key: str, outcome: Outcome) -> None:
-    """Write a cell in place of an earlier one; its record last, so that a folder with a record is whole."""
+class OnDisk(Mapping[str, bytes]):
+    """The files of a cell where they lie, read when they are asked for: of ten thousand cells none stays in the memory.
+
+    Args:
+        folder: of the cell.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> bytes:
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise KeyError(name) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return (path.name for path in self.folder.iterdir() if path.name not in (RECORD, CONFIG))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def save(folder: Path, key: str, outcome: Outcome) -> Outcome:
+    """Write a cell in place of an earlier one; its record last, so that a folder with a record is whole.
+
+    Returns:
+        The same with its files on the disk.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)
     for old in folder.glob("events.out.tfevents.*"):
         old.unlink()
     config = yaml.safe_dump(outcome.config, sort_keys=False).encode()
-    for name, content in (outcome.files | {"config.yaml": config}).items():
+    for name, content in ({**outcome.files, CONFIG: config}).items():
         write_file(folder / name, content)
     record = {"key": key} | {name: getattr(outcome, name) for name in RECORDED}
     write_file(folder / RECORD, json.dumps(record, indent=1).encode())
+    return replace(outcome, files=OnDisk(folder))
 
 
 def load(folder: Path, key: str) -> Outcome | None:
@@ -54,9 +83,10 @@ def load(folder: Path, key: str) -> Outcome | None:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if record["key"] != key:
             return None
-        files = {name: (folder / name).read_bytes() for name in ("result.png", "start.png")}
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        if not all((folder / name).stat().st_size for name in ("result.png", "start.png")):
+            return None
+        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         record["curve"] = [(int(step), float(seconds), float(loss)) for step, seconds, loss in record["curve"]]
-        return Outcome(files=files, config=config, **{name: record[name] for name in RECORDED})
+        return Outcome(files=OnDisk(folder), config=config, **{name: record[name] for name in RECORDED})
     except (OSError, ValueError, KeyError, TypeError):  # damaged: run again
         return None

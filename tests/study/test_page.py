@@ -17,7 +17,7 @@ from PIL import Image
 
 from nst_lightning.study import page as module
 from nst_lightning.study.cells import Outcome
-from nst_lightning.study.page import MEASURED, Results, page
+from nst_lightning.study.page import MEASURED, SHEET, Results, page
 from nst_lightning.study.plan import Plan
 
 VOID = {"meta", "img", "input", "br", "link", "hr"}
@@ -333,6 +333,20 @@ def test_many_cells_make_no_huge_page(planned):
     columns = {"setting": "model.style_weight", "values": list(range(1, 25))}
     text = document(Results(planned(columns=columns), [outcome(k % 9, curve=curve) for k in range(24)]))
     assert len(text) < 600_000 and len(parse(text).all("ul", class_="legend")[0].all("button")) == 24
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2 * SHEET), (30, 30), (2, 2 * SHEET)])
+def test_a_figure_of_many_cells_shows_the_first(planned, rows, columns):
+    """If this fails, the figure of ten thousand pictures takes the night, or has labels of other cells."""
+    axes = {"columns": {"setting": "model.style_weight", "values": list(range(1, columns + 1))}}
+    axes |= {"rows": {"setting": "seed_everything", "values": list(range(rows))}} if rows > 1 else {}
+    results = Results(planned(**axes), [outcome(0)] * (rows * columns))
+    sheet = results.sheet(["result"])
+    shown = sum(len(line) for line in sheet.cells)
+    assert SHEET / 2 <= shown <= SHEET and f"of {rows * columns} cells" in sheet.title
+    assert len(sheet.rows) == len(sheet.cells) and all(len(line) <= len(sheet.columns) for line in sheet.cells)
+    if rows == 30:
+        assert [panel.text for panel in sheet.rows] == [mark.label for mark in results.plan.rows[: len(sheet.rows)]]
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
