@@ -21,7 +21,7 @@ from nst_lightning.losses.temporal import Held
 from nst_lightning.network.features import VGGSettings
 from nst_lightning.network.weights import load_weights
 from nst_lightning.objective.matching import Known
-from nst_lightning.pictures.mapped import is_mapped, kept, let_go, zeros
+from nst_lightning.pictures.mapped import is_mapped, kept, let_go
 from nst_lightning.pictures.picture import resize
 from nst_lightning.pictures.strips import strips
 from nst_lightning.training import carry
@@ -29,10 +29,10 @@ from nst_lightning.training.anew import begin_anew
 from nst_lightning.training.checks import check_callbacks, check_sizes
 from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
-from nst_lightning.training.measuring import Measuring
 from nst_lightning.training.optimizers import Optimization
 from nst_lightning.training.precision import check_precision
 from nst_lightning.training.progress import Progress
+from nst_lightning.training.resumable import Resumable
 from nst_lightning.training.resume import check_same, check_shapes
 from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
 from nst_lightning.training.settings import plain, settings_of
@@ -46,7 +46,7 @@ PACE = 0.65  # of the learning rate for an image that is painted already: Adam b
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 
 
-class StyleTransfer(Measuring):
+class StyleTransfer(Resumable):
     """Style transfer by optimisation (Gatys, Ecker, Bethge 2016): the image is the only parameter.
 
     The objective is ``content_weight * content + style_weight * style + tv_weight * total variation``. Only the ratio of
@@ -233,31 +233,6 @@ class StyleTransfer(Measuring):
     def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of this run for some parameters."""
         return self.optimization.make(parameters)
-
-    # ---- checkpoints -------------------------------------------------------------------------------------------------
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The running average goes along: without it a resumed run would have another result."""
-        if self.stage is not None:  # in a run: a checkpoint of an image that is no number would replace a good one
-            with self._guard.restoring(self.image, self.progress.average):
-                self._guard.check()
-        self._keep_matches()
-        self.resuming.save(checkpoint)
-
-    def _keep_matches(self) -> None:
-        if self.stage is not None:
-            self.resuming.matches = self.targets.matches()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the image in the checkpoint's shape, before its values are loaded."""
-        if self._trainer is not None:
-            self.resuming.check(checkpoint, str(self.trainer.ckpt_path), self.pair, self.stages)
-        self.image = nn.Parameter(zeros(checkpoint["state_dict"]["image"].shape))
-        self.resuming.load(checkpoint)
-
-    def on_fit_start(self) -> None:
-        """The optimiser is there: let it go on where that of the checkpoint was."""
-        self.resuming.restore(*carry.moving(self.trainer), self.make_optimizer)
 
     # ---- the schedule of scales --------------------------------------------------------------------------------------
 
