@@ -24,7 +24,8 @@ PROBE = 192  # pixels of the square on which a step of the network is timed
 STEP, PIXEL, LAYERS, MATCH, START = 0.47, 1.52, 0.53, 7.3, 6.0
 MORE = 0.8  # of a step's pixels, for each five layers more
 TILES = 1.9  # times a step in tiles: one more pass forward, and overlaps
-SLOW = 0.5  # of what a finished run teaches
+FIXED = 1.5  # seconds of every run, whatever its size: reading, history, PNG and TIFF
+SLOW, LONG = 0.5, 30.0  # of what a finished run teaches, of so many seconds or more; a short one teaches less
 BASE, BYTES, TILED_BYTES = 0.95, 5.0e-6, 0.55e-6  # GiB: of the process, of a pixel, of a pixel in tiles
 
 
@@ -102,16 +103,16 @@ class Estimate:
         pixels = shape[0] * shape[1]
         per_pixel = TILED_BYTES if wishes.size >= TILED else BYTES
         seconds = self.unit * self.shares(wishes, shape)[-1] * self._factors.get(wishes.preset, 1.0)
-        return seconds, BASE + pixels * per_pixel + (0.9 if wishes.size >= TILED else 0.0)
+        return FIXED + seconds, BASE + pixels * per_pixel + (0.9 if wishes.size >= TILED else 0.0)
 
     def learn(self, wishes: Wishes, shape: tuple[int, int], seconds: float) -> None:
         """Take in how long a whole run took."""
         if self.unit is None:
             return
         with self._lock:
-            ratio = seconds / (self.unit * self.shares(wishes, shape)[-1])
-            before = self._factors.get(wishes.preset, ratio)
-            self._factors[wishes.preset] = before ** (1 - SLOW) * ratio**SLOW
+            ratio = max(seconds - FIXED, 0.1) / (self.unit * self.shares(wishes, shape)[-1])
+            before, much = self._factors.get(wishes.preset, 1.0), SLOW * min(1.0, seconds / LONG)
+            self._factors[wishes.preset] = before ** (1 - much) * ratio**much
             write_file(self.path, json.dumps(self._factors).encode())
 
 
