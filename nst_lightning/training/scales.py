@@ -76,7 +76,7 @@ def details(last: Scale, size: int) -> list[Scale]:
     """The scales of detail of a result beyond the last scale's ``most``; none up to there.
 
     >>> [(scale.size, round(scale.steps, 2)) for scale in details(Scale(1.0, 24, most=512), 4096)]
-    [(1024, 12.0), (2048, 8.0), (4096, 5.33)]
+    [(1024.0, 12.0), (2048.0, 8.0), (4096, 5.33)]
     >>> details(Scale(1.0, 24, most=512), 600), [scale.size for scale in details(Scale(1.0, 24, most=512), 1200)]
     ([], [1200])
     """

@@ -20,6 +20,7 @@ from nst_lightning.objective.matching import Start
 from nst_lightning.objective.whole import Objective
 from nst_lightning.pictures.picture import fit_size, resize
 from nst_lightning.pictures.read import read_image
+from nst_lightning.training.scales import Scale
 
 ROOT = Path(__file__).parents[2]
 # studies describe grids of runs: test_study.py
@@ -72,6 +73,8 @@ def test_the_defaults_are_those_of_transfer(capsys):
     defaults = printed(capsys)
     config = printed(capsys, "--config", str(ROOT / "configs" / "transfer.yaml"))
     defaults["data"] |= {name: config["data"][name] for name in ("content", "style")}
+    for one in (config, defaults):  # with what a scale has where nothing is said
+        one["model"]["scales"] = [Scale(**scale) for scale in one["model"]["scales"]]
     assert config == defaults
 
 
