@@ -25,7 +25,7 @@ STEP, PIXEL, LAYERS, MATCH, START = 0.47, 1.52, 0.53, 7.3, 6.0
 MORE = 0.8  # of a step's pixels, for each five layers more
 TILES = 1.9  # times a step in tiles: one more pass forward, and overlaps
 FIXED = 1.5  # seconds of every run, whatever its size: reading, history, PNG and TIFF
-SLOW, LONG = 0.5, 30.0  # of what a finished run teaches, of so many seconds or more; a short one teaches less
+SLOW, LONG = 0.5, 30.0  # of what a finished run teaches, of other sizes from so many seconds on
 BASE, BYTES, TILED_BYTES = 0.95, 5.0e-6, 0.55e-6  # GiB: of the process, of a pixel, of a pixel in tiles
 
 
@@ -102,7 +102,8 @@ class Estimate:
         assert self.unit is not None
         pixels = shape[0] * shape[1]
         per_pixel = TILED_BYTES if wishes.size >= TILED else BYTES
-        seconds = self.unit * self.shares(wishes, shape)[-1] * self._factors.get(wishes.preset, 1.0)
+        factor = self._factors.get(f"{wishes.preset} {wishes.size}", self._factors.get(wishes.preset, 1.0))
+        seconds = self.unit * self.shares(wishes, shape)[-1] * factor
         return FIXED + seconds, BASE + pixels * per_pixel + (0.9 if wishes.size >= TILED else 0.0)
 
     def learn(self, wishes: Wishes, shape: tuple[int, int], seconds: float) -> None:
@@ -111,8 +112,11 @@ class Estimate:
             return
         with self._lock:
             ratio = max(seconds - FIXED, 0.1) / (self.unit * self.shares(wishes, shape)[-1])
-            before, much = self._factors.get(wishes.preset, 1.0), SLOW * min(1.0, seconds / LONG)
-            self._factors[wishes.preset] = before ** (1 - much) * ratio**much
+            # of other sizes a short run says little
+            much = SLOW * min(1.0, seconds / LONG)
+            for name, share in ((wishes.preset, much), (f"{wishes.preset} {wishes.size}", SLOW)):
+                before = self._factors.get(name, 1.0 if name == wishes.preset else ratio)
+                self._factors[name] = before ** (1 - share) * ratio**share
             write_file(self.path, json.dumps(self._factors).encode())
 
 
