@@ -256,20 +256,20 @@ class StyleTransfer(Resumable):
         with self._steering.stopping():
             if stage != self.stage:
                 if stage.shape != self.stage.shape:
-                    self._resize(stage.shape, stage.detail)
+                    self._resize(stage)
                 self._begin(stage)
             if self.controls is not None and (turns := self.controls.due(self.global_step)):
                 self._steering.act(turns)
             with self.trainer.precision_plugin.forward_context():
                 self.targets.refresh(self.image, self.global_step)
 
-    def _resize(self, shape: tuple[int, int], detail: bool) -> None:
+    def _resize(self, stage: Stage) -> None:
         """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
         old, (optimizer, schedulers) = self.image, carry.moving(self.trainer)
         picture = self.progress.average.read(self.image)
-        if detail:
+        if stage.detail:
             self.detail.begin(picture)
-        self.image = nn.Parameter(kept(resize(picture, shape).contiguous()))
+        self.image = nn.Parameter(kept(resize(picture, stage.shape).contiguous()))
         self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
         ours, following = carry.moving(self.trainer)

@@ -108,6 +108,9 @@ def schedule(
     """
     if isinstance(scales, str):
         scales = automatic(size) if scales == "auto" else [Scale(1.0, 1)]
+    limits = [scale.most for scale in scales]
+    if any(limits[:-1]) or not all(most == 0 or most >= 1 for most in limits):  # not a number is neither
+        raise BadArgument("scales", limits, "only the last scale has a `most`, 1 pixel or more; 0 is no limit")
     more = details(scales[-1], size) if scales else []
     whole_size, size = size, scales[-1].most if more else size
     pixels = [scale.size * size if scale.size <= 1 else scale.size for scale in scales]
@@ -117,8 +120,6 @@ def schedule(
     if not pixels or pixels != sorted(pixels) or abs(pixels[-1] - size) >= 0.5:
         end = f"`most`, {size}" if more else f"the result, {size}"
         raise BadArgument("scales", pixels, f"sizes grow, and the last is that of {end} (or 1.0)")
-    if any(scale.most for scale in scales[:-1]):
-        raise BadArgument("scales", pixels, "only the last scale has a `most`")
     narrow = 2 * min(shape) / max(shape)  # twice the shorter side, of the longer one
     kept = [pixel * min(1.0, narrow) >= scale.least * 0.99 for scale, pixel in zip(scales, pixels, strict=True)]
     kept[-1] = True

@@ -82,6 +82,10 @@ def test_few_steps_still_end_at_the_final_size():
         [Scale(float("nan"), 1), Scale(1.0, 1)],
         [Scale(0.5, float("nan")), Scale(1.0, 1)],
         [Scale(0.5, float("inf")), Scale(1.0, 1)],
+        [Scale(0.5, 1), Scale(1.0, 1, most=-5)],
+        [Scale(1.0, 1, most=float("nan"))],  # type: ignore[arg-type]
+        [Scale(0.5, 1, most=100), Scale(1.0, 1)],
+        [Scale(200, 1, most=100)],
     ],
 )
 def test_scales_that_cannot_work_name_the_argument(scales):
