@@ -164,7 +164,7 @@ class VGGFeatures(nn.Module):
     def _pool(self, x: Tensor) -> Tensor:
         """Halve the size. The factors keep the activations' scale (crowsonkb/style-transfer-pytorch)."""
         if self.settings.pooling == "max":
-            return F.max_pool2d(x, 2)
+            return _max_pool(x)
         if self.settings.pooling == "average":
             return 2.0 * F.avg_pool2d(x, 2)
         # the root of the sum of four squares; without the constant its gradient at 0 is not a number
@@ -226,6 +226,19 @@ def _scales(weights: Weights, deepest: Layer, settings: VGGSettings) -> tuple[fl
     network = VGGFeatures([deepest], replace(settings, scale="raw"))
     pictures = [read_image(path).rgb[None] for path in CALIBRATION]
     return tuple(1 / (mean + 1e-12) for mean in network.activations(pictures))
+
+
+def _max_pool(x: Tensor) -> Tensor:
+    """The maxima of squares of two: ``(B, C, H, W)`` to ``(B, C, H // 2, W // 2)``.
+
+    On the CPU each two lines are a picture of a batch, a view of the same memory: torch shares out the gradient of a
+    channels-last pooling among threads by pictures, and there is one. (To cut off an odd line would cost as much.)
+    """
+    batch, channels, height, width = x.shape
+    if x.device.type != "cpu" or height % 2:
+        return F.max_pool2d(x, 2)
+    pairs = x.permute(0, 2, 3, 1).reshape(-1, 2, width, channels).permute(0, 3, 1, 2)
+    return F.max_pool2d(pairs, 2).permute(0, 2, 3, 1).reshape(batch, height // 2, -1, channels).permute(0, 3, 1, 2)
 
 
 def _close_seams(x: Tensor, seams: tuple[int, int]) -> Tensor:
