@@ -142,7 +142,8 @@ class StyleTransfer(Resumable):
         self.held: tuple[Held, float] | None = None
         self.begun: Tensor | None = None
         self.known: Known | None = None  # and what its frames share
-        self.optimization = Optimization(optimizer, learning_rate, lr_scheduler)
+        self.detail.circular = self.settings.padding == "circular"
+        self.optimization = Optimization(optimizer, learning_rate, lr_scheduler, self.detail.circular)
         self.save_hyperparameters(logger=False)
         self.hparams.update(plain({"features": self.settings, "neighbors": self.neighbors, "scales": self.scales}))
         for name, described in self.optimization.settings().items():
@@ -269,7 +270,7 @@ class StyleTransfer(Resumable):
         picture = self.progress.average.read(self.image)
         if stage.detail:
             self.detail.begin(picture)
-        self.image = nn.Parameter(kept(resize(picture, stage.shape).contiguous()))
+        self.image = nn.Parameter(kept(resize(picture, stage.shape, self.detail.circular).contiguous()))
         self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
         ours, following = carry.moving(self.trainer)

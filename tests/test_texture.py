@@ -19,16 +19,19 @@ ROOT = Path(__file__).parents[1]
 SIZE = 64
 
 
+SCALES = [{"size": 0.5, "steps": 30}, {"size": 1.0, "steps": 20, "most": 32}]  # 16, 32, and 64 in detail
+
+
 @cache
-def texture(padding: str) -> Tensor:
+def texture(padding: str, optimizer: str = "adam", scaled: bool = False) -> Tensor:
     """A texture of a painting, from noise."""
     style = resize(read_image(ROOT / "images" / "style" / "starry_night.jpg").rgb[:, 100:500, 100:500], (SIZE, SIZE))
     L.seed_everything(0, verbose=False)
     module = StyleTransfer(
         style_layers=["relu1_1", "relu2_1", "relu3_1"],
-        scales="none",
+        scales=SCALES if scaled else "none",
         init="noise",
-        optimizer="adam",
+        optimizer=optimizer,
         features=VGGSettings(padding=padding),
     )
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -50,9 +53,22 @@ def seams(image: Tensor) -> tuple[float, float]:
     return across, down
 
 
+def stands_out(image: Tensor) -> float:
+    """The differences across the edges over the largest between two lines inside: contours are such, too."""
+    lines = [(image - image.roll(1, dim)).abs().mean(dim=(0, 3 - dim)) for dim in (1, 2)]
+    return max(float(one[0] / one[1:].max()) for one in lines)
+
+
 def test_a_circular_texture_continues_across_its_edges():
     """If this fails, a wallpaper made with `padding: circular` has seams."""
     assert max(seams(texture("circular"))) < 1.5
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_so_does_one_of_levels_and_scales(scaled):
+    """If this fails, the optimiser of the presets, a change of scale or the scales of detail make seams."""
+    assert stands_out(texture("circular", "pyramid_adam", scaled)) <= 1
+    assert stands_out(texture("zeros", "pyramid_adam", scaled)) > 1.5
 
 
 def test_without_circular_padding_there_are_seams():

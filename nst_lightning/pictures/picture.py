@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from nst_lightning.pictures import mapped
+from nst_lightning.pictures.resampling import resampled
 from nst_lightning.pictures.strips import by_strips, strips
 
 MAX_PIXELS = 16384 * 16384
@@ -80,17 +80,18 @@ def resize_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     return Picture(_hide(colors, seen, seen > HIDDEN), seen, dpi)
 
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: tuple[int, int], circular: bool = False) -> Tensor:
     """Resize in float, bicubic with antialiasing; the result stays in ``[0, 1]``.
 
     Args:
         image: ``(C, H, W)`` or ``(B, C, H, W)`` in ``[0, 1]``.
         size: ``(height, width)`` in pixels.
+        circular: whether opposite edges continue each other.
     """
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     batch = image if image.ndim == 4 else image[None]
-    resized = F.interpolate(batch, size=size, mode="bicubic", antialias=True, align_corners=False).clamp_(0, 1)
+    resized = resampled(batch, size, "bicubic", antialias=True, circular=circular).clamp_(0, 1)
     return resized if image.ndim == 4 else resized[0]
 
 

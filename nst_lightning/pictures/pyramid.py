@@ -5,8 +5,9 @@ Burt and Adelson 1983, with bilinear resizing in both directions, as Kolkin et a
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
+
+from nst_lightning.pictures.resampling import resampled
 
 
 def sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
@@ -23,12 +24,12 @@ def sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
 
 def shrunk(image: Tensor, size: tuple[int, int]) -> Tensor:
     """A picture ``(B, C, H, W)`` at a smaller size."""
-    return F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
+    return resampled(image, size, "bilinear", antialias=True)
 
 
-def grown(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """A picture ``(B, C, H, W)`` at a larger size."""
-    return F.interpolate(image, size, mode="bilinear", align_corners=False)
+def grown(image: Tensor, size: tuple[int, int], circular: bool = False) -> Tensor:
+    """A picture ``(B, C, H, W)`` at a larger size; ``circular``: opposite edges continue each other."""
+    return resampled(image, size, "bilinear", circular=circular)
 
 
 def coarse(image: Tensor, levels: int) -> Tensor:

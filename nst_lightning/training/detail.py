@@ -8,21 +8,25 @@ become other than the small picture is taken back, and only what the small one c
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nst_lightning.pictures import mapped
+from nst_lightning.pictures.resampling import resampled
 from nst_lightning.pictures.strips import planes
 
 
 class Detail:
     """Holds an image to a smaller one.
 
+    Args:
+        circular: whether the image's opposite edges continue each other.
+
     Attributes:
         small: ``(1, 3, h, w)``; None: nothing is held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, circular: bool = False) -> None:
+        self.circular = circular
         self.small: Tensor | None = None
 
     def begin(self, image: Tensor) -> None:
@@ -44,9 +48,9 @@ class Detail:
         if self.small is None:
             return
         self.small = self.small.to(image)
-        size, little = image.shape[2:], self.small.shape[2:]
+        size, little = ((int(one.shape[2]), int(one.shape[3])) for one in (image, self.small))
         for plane in planes(image):
-            shown = F.interpolate(image[:, plane], little, mode="bicubic", antialias=True, align_corners=False)
+            shown = resampled(image[:, plane], little, "bicubic", antialias=True, circular=self.circular)
             missing = self.small[:, plane] - shown
-            image[:, plane] += F.interpolate(missing, size, mode="bicubic", align_corners=False)
+            image[:, plane] += resampled(missing, size, "bicubic", circular=self.circular)
             mapped.let_go()

@@ -73,13 +73,16 @@ class Optimization:
             optimiser of parameters.
         learning_rate: of a ready optimiser, above 0, or None: its own.
         lr_scheduler: the same kinds for what makes a scheduler of an optimiser, or None: the rate stays.
+        circular: whether the image's opposite edges continue each other; for optimisers that know the word.
 
     Raises:
         BadArgument: for a name or a path that is not there, or a learning rate that cannot work.
     """
 
-    def __init__(self, optimizer: Any, learning_rate: float | None = None, lr_scheduler: Any = None) -> None:
-        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+    def __init__(
+        self, optimizer: Any, learning_rate: float | None = None, lr_scheduler: Any = None, circular: bool = False
+    ) -> None:
+        self.optimizer, self.lr_scheduler, self.circular = optimizer, lr_scheduler, circular
         ready = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if learning_rate is not None:
             if not ready:
@@ -96,7 +99,11 @@ class Optimization:
 
     def make(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of some parameters."""
-        return self._make(parameters)
+        optimizer = self._make(parameters)
+        for group in optimizer.param_groups if self.circular else []:
+            if "circular" in group:
+                group["circular"] = True
+        return optimizer
 
     def configure(self, parameters: list[nn.Parameter], pace: float = 1.0) -> Any:
         """What ``configure_optimizers`` returns: the scheduler counts steps, on a plateau it looks at ``loss/total``.

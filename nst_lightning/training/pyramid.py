@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -38,6 +37,7 @@ class PyramidAdam(Optimizer):
         eps: added to the root of the latter.
         levels: of the pyramid, fewer where a level would be smaller than a pixel.
         correction: whether the means are corrected for their beginning at 0.
+        circular: whether opposite edges of the images continue each other, at every level.
     """
 
     restarts = True  # at a change of scale
@@ -50,6 +50,7 @@ class PyramidAdam(Optimizer):
         eps: float = 1e-8,
         levels: int = 8,
         correction: bool = True,
+        circular: bool = False,
     ) -> None:
         if not 0 < lr < float("inf"):
             raise ValueError(f"lr {lr}: the learning rate is above 0")
@@ -57,7 +58,8 @@ class PyramidAdam(Optimizer):
             raise ValueError(f"betas {betas}: from 0 to below 1")
         if levels < 1:
             raise ValueError(f"levels {levels}: the number of levels is 1 or more")
-        settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "levels": levels, "correction": correction}
+        settings: dict[str, Any] = {"lr": lr, "betas": tuple(betas), "eps": eps, "levels": levels}
+        settings |= {"correction": correction, "circular": circular}
         super().__init__(parameters, settings)
 
     @torch.no_grad()
@@ -80,19 +82,20 @@ class PyramidAdam(Optimizer):
         if mapped.is_mapped(image):
             mapped.trim()
         flat = image.grad if image.grad.ndim == 4 else image.grad.reshape(1, 1, 1, -1)
+        circular = group["circular"]
         every = sizes(int(flat.shape[2]), int(flat.shape[3]), group["levels"])
         gradients = [flat]
         for size in every[1:]:
-            gradients.append(by_planes(partial(adjoint, size=size), gradients[-1]))
+            gradients.append(by_planes(partial(adjoint, size=size, circular=circular), gradients[-1]))
         total: Tensor | None = None
         for level in reversed(range(1, len(every))):
             change = self._adam(self._means(state, level, gradients[level]), gradients.pop(), state["step"], group)
-            total = change if total is None else change.add_(grown(total, every[level]))
+            total = change if total is None else change.add_(grown(total, every[level], circular))
         # the finest level is as large as the image: what it and the others change is taken strip by strip
         means = self._means(state, 0, flat)
         pixels = image.view_as(flat)
         for plane in planes(flat):
-            coarser = None if total is None else grown(total[:, plane], every[0])
+            coarser = None if total is None else grown(total[:, plane], every[0], circular)
             for rows in strips(*every[0]):
                 part = (slice(None), plane, rows)
                 change = self._adam(tuple(mean[part] for mean in means), flat[part], state["step"], group)
@@ -121,16 +124,17 @@ class PyramidAdam(Optimizer):
         return mean / root * (group["lr"] / (1 - first**steps))
 
 
-def adjoint(gradient: Tensor, size: tuple[int, int]) -> Tensor:
+def adjoint(gradient: Tensor, size: tuple[int, int], circular: bool = False) -> Tensor:
     """Uᵀ g: the gradient in a picture of ``size`` of what depends on it enlarged, ``(1, C, *size)``.
 
     Args:
         gradient: ``(1, C, H, W)``, in the enlarged picture.
         size: of the smaller one.
+        circular: whether it is enlarged around its edges.
     """
     with torch.enable_grad():
         small = gradient.new_zeros((*gradient.shape[:2], *size)).requires_grad_()
-        large = F.interpolate(small, gradient.shape[2:], mode="bilinear", align_corners=False)
+        large = grown(small, (int(gradient.shape[2]), int(gradient.shape[3])), circular)
         (found,) = torch.autograd.grad(large, small, gradient)
     return found
 

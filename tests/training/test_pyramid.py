@@ -70,12 +70,27 @@ def test_it_is_adam_on_the_coefficients(kind, size, levels):
     torch.testing.assert_close(image.detach(), compose(coefficients).detach(), rtol=1e-9, atol=1e-10)
 
 
-def test_the_adjoint_of_enlarging():
+@pytest.mark.parametrize("circular", [False, True])
+def test_the_adjoint_of_enlarging(circular):
     """If this fails, coarse coefficients get another gradient than theirs."""
     small, large = random(5, 8), random(11, 16, seed=1)
-    forth = (grown(small, (11, 16)) * large).sum()
-    back = (small * adjoint(large, (5, 8))).sum()
+    forth = (grown(small, (11, 16), circular) * large).sum()
+    back = (small * adjoint(large, (5, 8), circular)).sum()
     assert float(forth) == pytest.approx(float(back), rel=1e-12)
+
+
+def test_around_the_seam_is_like_anywhere():
+    """If this fails, a seamless texture gets an edge from its optimiser: turned pictures make turned steps."""
+    gradient = random(16, 24)
+    changes = []
+    for turned in (False, True):
+        image = nn.Parameter(torch.full((1, 3, 16, 24), 0.5, dtype=torch.float64))
+        optimizer = PyramidAdam([image], levels=4, circular=True)
+        for _ in range(3):
+            image.grad = gradient.roll((8, -8), (2, 3)) if turned else gradient.clone()
+            optimizer.step()
+        changes.append(image.detach())
+    torch.testing.assert_close(changes[1], changes[0].roll((8, -8), (2, 3)), rtol=0, atol=1e-12)
 
 
 def test_large_forms_move_first():
