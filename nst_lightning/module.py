@@ -24,19 +24,16 @@ from nst_lightning.objective.matching import Known
 from nst_lightning.pictures.mapped import is_mapped, kept, let_go
 from nst_lightning.pictures.picture import resize
 from nst_lightning.pictures.strips import strips
-from nst_lightning.training import carry
 from nst_lightning.training.anew import begin_anew
 from nst_lightning.training.checks import check_callbacks, check_sizes
-from nst_lightning.training.guard import Guard
 from nst_lightning.training.initial import check_init, initial_image
 from nst_lightning.training.optimizers import Optimization
 from nst_lightning.training.precision import check_precision
 from nst_lightning.training.progress import Progress
-from nst_lightning.training.resumable import Resumable
 from nst_lightning.training.resume import check_same, check_shapes
-from nst_lightning.training.scales import Scale, Stage, schedule, stage_at
+from nst_lightning.training.scales import Scale, schedule
 from nst_lightning.training.settings import plain, settings_of
-from nst_lightning.training.steering import Steering
+from nst_lightning.training.staged import Staged
 from nst_lightning.training.targets import Targets
 from nst_lightning.training.tile_sizes import check_tile
 from nst_lightning.training.wanted import Wanted
@@ -46,7 +43,7 @@ PACE = 0.65  # of the learning rate for an image that is painted already: Adam b
 STYLE_LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 
 
-class StyleTransfer(Resumable):
+class StyleTransfer(Staged):
     """Style transfer by optimisation (Gatys, Ecker, Bethge 2016): the image is the only parameter.
 
     The objective is ``content_weight * content + style_weight * style + tv_weight * total variation``. Only the ratio of
@@ -234,56 +231,6 @@ class StyleTransfer(Resumable):
     def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of this run for some parameters."""
         return self.optimization.make(parameters)
-
-    # ---- the schedule of scales --------------------------------------------------------------------------------------
-
-    def on_train_start(self) -> None:
-        """Begin with the scale that the image has: the first, or that of a checkpoint."""
-        self.progress.average.to(self.device)
-        fitting = [stage for stage in self.stages if stage.shape == self._shape()]
-        # at the step where a scale ends the image still has its size
-        stage = next((stage for stage in fitting if self.global_step <= stage.last), fitting[-1])
-        self._steering = Steering(self, lambda: self._begin(stage_at(self.stages, self.global_step, self._shape())))
-        self._seen: dict[str, Tensor] = {}
-        self._begin(stage, self.resuming.matches)
-        self.scalars.begin(self.trainer)
-        if self.controls is not None:
-            self._steering.heed(self.controls)
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Enter the next scale when its step has come; a function of the step, so a run resumes from anywhere."""
-        assert self.stage is not None
-        stage = stage_at(self.stages, self.global_step, self.stage.shape)
-        with self._steering.stopping():
-            if stage != self.stage:
-                if stage.shape != self.stage.shape:
-                    self._resize(stage)
-                self._begin(stage)
-            if self.controls is not None and (turns := self.controls.due(self.global_step)):
-                self._steering.act(turns)
-            with self.trainer.precision_plugin.forward_context():
-                self.targets.refresh(self.image, self.global_step)
-
-    def _resize(self, stage: Stage) -> None:
-        """Go on with the result so far at another size, the state of optimiser and schedulers carried over."""
-        old, (optimizer, schedulers) = self.image, carry.moving(self.trainer)
-        picture = self.progress.average.read(self.image)
-        if stage.detail:
-            self.detail.begin(picture)
-        self.image = nn.Parameter(kept(resize(picture, stage.shape, self.detail.circular).contiguous()))
-        self.progress.average.restart()
-        self.trainer.strategy.setup_optimizers(self.trainer)
-        ours, following = carry.moving(self.trainer)
-        carry.carry_over(optimizer, old, ours, self.image)
-        carry.carry_schedule(schedulers, following)
-
-    def _begin(self, stage: Stage, matches: dict[str, Tensor] | None = None) -> None:
-        """Compute what the image is compared with at this scale, but for the matches of a checkpoint."""
-        self.stage = stage
-        self._guard = Guard(self.image)
-        with self.trainer.precision_plugin.forward_context():
-            self.targets.enter(stage, self.image, self.global_step, matches)
-            self.targets.compilation.choose(self.image, stage.last - self.global_step)
 
     # ---- each step ---------------------------------------------------------------------------------------------------
 
