@@ -120,8 +120,9 @@ class StyleTransfer(Staged):
     ) -> None:
         if not 0 <= average_decay < 1:
             raise BadArgument("average_decay", average_decay, "a number from 0 (no average) to below 1")
-        super().__init__(average_decay)
-        self.settings = settings_of(VGGSettings, "features", features)
+        settings = settings_of(VGGSettings, "features", features)
+        super().__init__(average_decay, circular=settings.padding == "circular")
+        self.settings = settings
         self.neighbors = settings_of(NeighborSettings, "neighbors", neighbors)
         weights = {"content": content_weight, "style": style_weight, "tv": tv_weight}
         self.wanted = Wanted(
@@ -139,8 +140,7 @@ class StyleTransfer(Staged):
         self.held: tuple[Held, float] | None = None
         self.begun: Tensor | None = None
         self.known: Known | None = None  # and what its frames share
-        self.detail.circular = self.settings.padding == "circular"
-        self.optimization = Optimization(optimizer, learning_rate, lr_scheduler, self.detail.circular)
+        self.optimization = Optimization(optimizer, learning_rate, lr_scheduler, self.circular)
         self.save_hyperparameters(logger=False)
         self.hparams.update(plain({"features": self.settings, "neighbors": self.neighbors, "scales": self.scales}))
         for name, described in self.optimization.settings().items():
@@ -217,7 +217,11 @@ class StyleTransfer(Staged):
                 self.objective.hold(*self.held)
             if self.trainer.state.fn == TrainerFn.FITTING:
                 shape = self.stages[0].shape
-                image = initial_image(self.init, pair, shape) if self.begun is None else resize(self.begun, shape)
+                image = (
+                    initial_image(self.init, pair, shape)
+                    if self.begun is None
+                    else resize(self.begun, shape, self.circular)
+                )
                 self.image = nn.Parameter(kept(image.contiguous()))  # L-BFGS views it as a vector
 
     def _is_plain(self) -> bool:

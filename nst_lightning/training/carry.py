@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from nst_lightning.pictures.resampling import resampled
 from nst_lightning.training.optimizers import class_path, tried
 
 Shape = Sequence[int]
@@ -23,7 +23,7 @@ def moving(trainer: L.Trainer) -> tuple[Optimizer, list[Any]]:
 
 
 @torch.no_grad()
-def resized(state: Mapping[str, Any], old: Shape, new: Shape) -> dict[str, Any] | None:
+def resized(state: Mapping[str, Any], old: Shape, new: Shape, circular: bool = False) -> dict[str, Any] | None:
     """An optimiser's state for one image, for an image of another size.
 
     What has the image's shape is resized like a picture, also where it is a sum over rows or columns (Adafactor). What is
@@ -34,6 +34,7 @@ def resized(state: Mapping[str, Any], old: Shape, new: Shape) -> dict[str, Any] 
         state: by name.
         old: of the image that it belongs to, ``(1, 3, H, W)``.
         new: of the other image, ``(1, 3, H', W')``.
+        circular: whether opposite edges of the images continue each other.
 
     Returns:
         None if there is anything else in it, such as L-BFGS's curvature pairs, which belong to another function: half a
@@ -45,16 +46,18 @@ def resized(state: Mapping[str, Any], old: Shape, new: Shape) -> dict[str, Any] 
             sides = [(size, here, there) for size, here, there in zip(value.shape, old, new, strict=False) if size != 1]
             if value.dim() != len(old) or any(size != here for size, here, _ in sides):
                 return None
-            size = [there if side == here else 1 for side, here, there in zip(value.shape, old, new, strict=True)][2:]
-            mode = "bilinear" if bool((value >= 0).all()) else "bicubic"
-            value = F.interpolate(value, size=size, mode=mode).contiguous()
+            height, width = [there if side == here else 1 for side, here, there in zip(value.shape, old, new, strict=True)][
+                2:
+            ]
+            mode: Literal["bilinear", "bicubic"] = "bilinear" if bool((value >= 0).all()) else "bicubic"
+            value = resampled(value, (height, width), mode, circular=circular).contiguous()
         elif not (value is None or isinstance(value, Tensor | bool | int | float | str)):
             return None
         carried[name] = value
     return carried
 
 
-def carry_over(old: Optimizer, old_image: Tensor, new: Optimizer, new_image: Tensor) -> None:
+def carry_over(old: Optimizer, old_image: Tensor, new: Optimizer, new_image: Tensor, circular: bool = False) -> None:
     """Take the state of the old image's optimiser to the new image of another size: see :func:`resized`.
 
     An optimiser whose class says ``restarts = True`` begins anew.
@@ -64,10 +67,11 @@ def carry_over(old: Optimizer, old_image: Tensor, new: Optimizer, new_image: Ten
         old_image: ``(1, 3, H, W)``.
         new: the optimiser of ``new_image``, fresh.
         new_image: ``(1, 3, H', W')``.
+        circular: whether opposite edges of the images continue each other.
     """
     if type(old) is not type(new) or getattr(old, "restarts", False):
         return
-    state = resized(old.state.get(old_image, {}), old_image.shape, new_image.shape)
+    state = resized(old.state.get(old_image, {}), old_image.shape, new_image.shape, circular)
     if state:
         # torch's own way in: it puts a fused optimiser's count of steps where that is looked for
         new.load_state_dict({"state": {0: state}, "param_groups": new.state_dict()["param_groups"]})

@@ -26,6 +26,7 @@ class Measuring(L.LightningModule):
 
     Args:
         average_decay: of the running average that is the result.
+        circular: whether opposite edges of the image continue each other.
 
     Attributes:
         image: ``(1, 3, H, W)``, RGB, float32; the module's only parameter.
@@ -45,13 +46,14 @@ class Measuring(L.LightningModule):
     targets: Targets
     objective: TiledObjective
 
-    def __init__(self, average_decay: float) -> None:
+    def __init__(self, average_decay: float, circular: bool = False) -> None:
         super().__init__()
+        self.circular = circular
         self.register_parameter("image", None)
         self.stage: Stage | None = None
-        self.progress = Result(average_decay)
+        self.progress = Result(average_decay, circular)
         self.scalars = Scalars()
-        self.detail = Detail()
+        self.detail = Detail(circular)
         self.resuming = Resuming(self.progress, self.detail)
         self.controls: Controls | None = None
         self._measured: tuple[Any, dict[str, Tensor]] = (None, {})

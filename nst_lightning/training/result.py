@@ -18,6 +18,7 @@ class Result:
 
     Args:
         decay: of the average.
+        circular: whether opposite edges of the image continue each other.
 
     Attributes:
         average: of the image, since its scale began.
@@ -26,8 +27,9 @@ class Result:
         hues: likewise those of its hues alone, a and b of OkLab, ``(1, 2, H, W)``.
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, circular: bool = False) -> None:
         self.average = RunningAverage(decay)
+        self.circular = circular
         self.size: tuple[int, int] = (0, 0)
         self.colors: Tensor | None = None
         self.hues: Tensor | None = None
@@ -41,7 +43,7 @@ class Result:
         if image is None:
             raise BadArgument("ckpt_path", None, "there is no picture yet: fit first, or give a checkpoint")
         picture = by_strips(lambda rows: rows.clamp(0, 1), self.average.read(image))
-        return picture if picture.shape[2:] == shape else mapped.kept(resize(picture, shape))
+        return picture if picture.shape[2:] == shape else mapped.kept(resize(picture, shape, self.circular))
 
     def shown(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
         """What a person sees of it: in the content's colours or hues, where the rest alone is transferred."""

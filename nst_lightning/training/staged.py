@@ -28,7 +28,7 @@ class Staged(Resumable):
         # at the step where a scale ends the image still has its size
         stage = next((stage for stage in fitting if self.global_step <= stage.last), fitting[-1])
         self._steering = Steering(self, lambda: self._begin(stage_at(self.stages, self.global_step, self._shape())))
-        self._seen: dict[str, Tensor] = {}
+        self._seen = {}
         self._begin(stage, self.resuming.matches)
         self.scalars.begin(self.trainer)
         if self.controls is not None:
@@ -54,11 +54,11 @@ class Staged(Resumable):
         picture = self.progress.average.read(self.image)
         if stage.detail:
             self.detail.begin(picture)
-        self.image = nn.Parameter(kept(resize(picture, stage.shape, self.detail.circular).contiguous()))
+        self.image = nn.Parameter(kept(resize(picture, stage.shape, self.circular).contiguous()))
         self.progress.average.restart()
         self.trainer.strategy.setup_optimizers(self.trainer)
         ours, following = carry.moving(self.trainer)
-        carry.carry_over(optimizer, old, ours, self.image)
+        carry.carry_over(optimizer, old, ours, self.image, self.circular)
         carry.carry_schedule(schedulers, following)
 
     def _begin(self, stage: Stage, matches: dict[str, Tensor] | None = None) -> None:

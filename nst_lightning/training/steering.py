@@ -120,7 +120,7 @@ class Steering:
             self.module.progress.average.load(average)
             self.module.progress.average.to(now.device)
         else:
-            now.copy_(resize(image, (int(now.shape[2]), int(now.shape[3]))).clamp(0, 1))
+            now.copy_(resize(image, (int(now.shape[2]), int(now.shape[3])), self.module.circular).clamp(0, 1))
             self.module.progress.average.restart()
         return any(self._set(name, value) for name, value in settings.items())
 
