@@ -12,6 +12,9 @@ from nst_lightning.pictures.picture import fit_size
 SMALLEST = 128  # pixels; below it the deepest layers see a handful of positions
 NEAR = 1.25  # times `most`: a result up to there has no scales of detail, they would add next to nothing
 DETAIL = 0.5, 2 / 3  # steps of the first scale of detail, as a part of those of the scale before, and of each next one
+# The gradient of neighbours grows against that of the content loss: by a half to nine tenths from 512 to 1024 px. So the
+# content counts half as much again with each doubling, and the balance of both is that of small pictures.
+BALANCE = 0.6
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class Scale:
         least: left out where the longer side would have fewer pixels, or the shorter one fewer than half of them: so one
             list of parts serves every size of the result.
         most: of the last scale: pixels of its longer side at most; 0: no limit. Parts are then parts of that size, and a
-            larger result goes on from there in scales of detail: doublings with the same weights, in which the image keeps
-            what it has. Scaled down, it is the picture that a result of ``most`` pixels would have been.
+            larger result goes on from there in scales of detail: doublings in which the image keeps what it has. Scaled
+            down, it is the picture that a result of ``most`` pixels would have been. Weights are those of the last scale,
+            but the content counts 1.5 times as much with each doubling, as the style's gradient grows by that.
     """
 
     size: float
@@ -77,6 +81,8 @@ def details(last: Scale, size: int) -> list[Scale]:
 
     >>> [(scale.size, round(scale.steps, 2)) for scale in details(Scale(1.0, 24, most=512), 4096)]
     [(1024.0, 12.0), (2048.0, 8.0), (4096, 5.33)]
+    >>> [round(scale.weights["content"], 1) for scale in details(Scale(1.0, 24, {"content": 3.0}, most=512), 4096)]
+    [4.5, 6.9, 10.4]
     >>> details(Scale(1.0, 24, most=512), 600), [scale.size for scale in details(Scale(1.0, 24, most=512), 1200)]
     ([], [1200])
     """
@@ -86,7 +92,15 @@ def details(last: Scale, size: int) -> list[Scale]:
     while sizes[0] / 2 > NEAR * last.most:
         sizes.insert(0, sizes[0] / 2)
     first, following = DETAIL
-    return [Scale(pixels, last.steps * first * following**number, last.weights) for number, pixels in enumerate(sizes)]
+    content = last.weights.get("content", 1.0)
+    return [
+        Scale(
+            pixels,
+            last.steps * first * following**number,
+            last.weights | {"content": content * (pixels / last.most) ** BALANCE},
+        )
+        for number, pixels in enumerate(sizes)
+    ]
 
 
 def schedule(

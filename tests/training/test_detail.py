@@ -43,11 +43,12 @@ def test_a_large_result_goes_through_the_scales_of_a_small_one():
     scales = [Scale(0.5, 30), Scale(1.0, 10, {"gram": 2.0}, most=100)]
     small = [Stage(50, (40, 50), 0, 30), Stage(100, (80, 100), 30, 40, {"gram": 2.0})]
     assert schedule(scales, 100, (80, 100), 40) == small
-    more = [Stage(200, (160, 200), 40, 45, {"gram": 2.0}, True), Stage(400, (320, 400), 45, 48, {"gram": 2.0}, True)]
+    twice, fourfold = ({"gram": 2.0, "content": times**0.6} for times in (2, 4))  # the style's gradient grows by that
+    more = [Stage(200, (160, 200), 40, 45, twice, True), Stage(400, (320, 400), 45, 48, fourfold, True)]
     assert schedule(scales, 400, (320, 400), 48) == small + more
     assert [stage.size for stage in schedule(scales, 120, (96, 120), 40)] == [60, 120]  # hardly larger
     assert [stage.size for stage in schedule(scales, 300, (240, 300), 48)] == [50, 100, 150, 300]
-    assert schedule(scales, 400, (320, 400), 1) == [Stage(400, (320, 400), 0, 1, {"gram": 2.0}, True)]
+    assert schedule(scales, 400, (320, 400), 1) == [Stage(400, (320, 400), 0, 1, fourfold, True)]
 
 
 def test_held_is_what_a_small_picture_can_show():

@@ -161,14 +161,10 @@ def test_faces_stay_faces():
     assert ours["style_distance"] <= 2 * other["style_distance"]
 
 
-ASKED = pytest.param((256, 512, 1024), marks=pytest.mark.xfail(strict=True, reason="26.3 at 1024 px, 5.7 at 256 px"))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", [(256, 512), ASKED])
-def test_one_weight_for_every_painting(sizes):
+def test_one_weight_for_every_painting():
     """If this fails, a style weight that suits one painting or size loses another's photograph, or changes nothing."""
-    ratios = {name: ratio for size in sizes for name, ratio in balance(size).items()}
+    ratios = {name: ratio for size in (256, 512, 1024) for name, ratio in balance(size).items()}
     assert max(ratios.values()) <= 4 * min(ratios.values()), ratios  # within a factor of 2 of the middle
 
 
@@ -197,6 +193,6 @@ def balance(size: int) -> dict[str, float]:
         norms = {}
         for term in ("content", "style"):
             (gradient,) = torch.autograd.grad(values[term], image, retain_graph=True)
-            norms[term] = float(gradient.norm()) * module.wanted.weights[term]
+            norms[term] = float(gradient.norm()) * module.wanted.weights[term] * stage.factors.get(term, 1.0)
         found[f"{content.stem} {style.stem} {size}"] = norms["style"] / norms["content"]
     return found
