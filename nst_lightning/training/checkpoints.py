@@ -75,11 +75,12 @@ def load(path: Any) -> dict[str, Any]:
 
 
 SELDOM = 120.0  # seconds between two checkpoints, however few steps those are: a step of a large picture takes minutes
+SCALE = 10.0  # the same where a scale ends: the next one's first step may take longer than all steps so far
 SHARE = 0.02  # of the time of a run, which writing them by the clock may take
 
 
 class NewestCheckpoint(ModelCheckpoint):
-    """Lightning's checkpoint callback, which also saves by the clock, and the end of a run wherever that is.
+    """Lightning's checkpoint callback, which also saves by the clock, sooner where a scale ends, and the end of a run.
 
     The one before the newest is kept too: if the newest is damaged, little is lost.
     """
@@ -92,7 +93,9 @@ class NewestCheckpoint(ModelCheckpoint):
         super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
         if self.monitor is not None or trainer.global_step == self._last_global_step_saved:
             return
-        due = time.monotonic() - self._saved_at >= max(SELDOM, self._cost / SHARE)
+        stage = getattr(pl_module, "stage", None)
+        seldom = SELDOM if stage is None or trainer.global_step < stage.last else SCALE
+        due = time.monotonic() - self._saved_at >= max(seldom, self._cost / SHARE)
         # processes have to agree: all of them take part in a checkpoint
         if trainer.strategy.broadcast(due) and not self._should_skip_saving_checkpoint(trainer):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))

@@ -98,6 +98,17 @@ def test_checkpoints_by_the_clock(workdir, pictures, monkeypatch, share, left):
     assert found == left
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(0.0, {4, 6}), (1e9, {6})])
+def test_checkpoints_where_a_scale_ends(workdir, pictures, monkeypatch, seconds, left):
+    """Fails if a large picture that is killed in the first step of its last scale begins with the first scale again."""
+    monkeypatch.setattr("nst_lightning.training.checkpoints.SCALE", seconds)
+    monkeypatch.setattr("nst_lightning.training.checkpoints.SHARE", float("inf"))
+    scales = "--model.scales=[{size: 0.5, steps: 2}, {size: 0.75, steps: 2}, {size: 1.0, steps: 2}]"
+    fit(pictures, "--trainer.max_steps=6", "--checkpoint.every_n_train_steps=1000", scales, "--output=a.png")
+    found = {int(path.stem.partition("=")[2]) for path in (workdir / "logs").rglob("*.ckpt")}
+    assert found == left
+
+
 @pytest.mark.slow
 @pytest.mark.soak
 def test_killed_twenty_times(workdir, pictures):
