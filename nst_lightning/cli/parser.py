@@ -19,7 +19,7 @@ TEXTS = {
     "checkpoint.filename": "Name of a checkpoint; {step} is the step it was written at.",
     "checkpoint.monitor": "A logged value, such as loss/total, whose best checkpoints are kept in place of the newest.",
     "checkpoint.save_top_k": "How many checkpoints are kept beside the one before the newest; 0 writes none, -1 keeps all.",
-    "checkpoint.every_n_train_steps": "Steps between two checkpoints; Ctrl-C, two minutes, ends of scales too.",
+    "checkpoint.every_n_train_steps": "Steps between two checkpoints; two minutes, Ctrl-C and a scale's end write one.",
     "seed_everything": "Seed of the noise: the same seed gives the same picture. true takes another one each time.",
     "config": "Config file, or the name of one that comes along: transfer, texture, reconstruct. Later ones override.",
     "print_config": "Print the whole configuration, which runs again, and do nothing else.",

@@ -46,9 +46,8 @@ def resized(state: Mapping[str, Any], old: Shape, new: Shape, circular: bool = F
             sides = [(size, here, there) for size, here, there in zip(value.shape, old, new, strict=False) if size != 1]
             if value.dim() != len(old) or any(size != here for size, here, _ in sides):
                 return None
-            height, width = [there if side == here else 1 for side, here, there in zip(value.shape, old, new, strict=True)][
-                2:
-            ]
+            sides_there = zip(value.shape[2:], old[2:], new[2:], strict=True)
+            height, width = (there if side == here else 1 for side, here, there in sides_there)
             mode: Literal["bilinear", "bicubic"] = "bilinear" if bool((value >= 0).all()) else "bicubic"
             value = resampled(value, (height, width), mode, circular=circular).contiguous()
         elif not (value is None or isinstance(value, Tensor | bool | int | float | str)):
