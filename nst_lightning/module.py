@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
+from nst_lightning.allocator import give_back, keep_freed
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
 from nst_lightning.losses import NeighborSettings
@@ -165,6 +166,7 @@ class StyleTransfer(Staged):
 
     def setup(self, stage: str) -> None:
         """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
+        keep_freed()  # where a program of somebody else calls us, too
         self.check(self.pair, self.trainer.precision, self.trainer.callbacks)  # type: ignore[attr-defined]
         check_same(self.pair, self.hparams)
         self.resuming.begin(self.pair)
@@ -175,6 +177,10 @@ class StyleTransfer(Staged):
             self.register_parameter("image", None)
             self.progress.average.restart()
             self.resuming.matches = {}
+
+    def teardown(self, stage: str) -> None:
+        """What a run has freed is the system's again."""
+        give_back()
 
     def check(self, pair: ImagePair, precision: str = "32-true", callbacks: Sequence[Any] = ()) -> None:
         """Everything that can be known to fail before the network is built.

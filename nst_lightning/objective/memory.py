@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from nst_lightning.allocator import give_back
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.tiles import reach_of, stride_of
 
@@ -41,6 +42,7 @@ def budget(device: torch.device) -> float:
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return PART * free
+    give_back()  # what the allocator keeps counts as used
     return PART * min([*_available(), *_left_in_groups(), *_left_in_limit()], default=float("inf"))
 
 

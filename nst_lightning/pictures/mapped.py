@@ -8,13 +8,11 @@ of the optimiser, the running average. Most of them are looked at once a step, s
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import gc
 import math
 import mmap
 import os
-import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
@@ -24,6 +22,8 @@ from typing import Any
 import psutil
 import torch
 from torch import Tensor
+
+from nst_lightning.allocator import give_back
 
 LARGE = 128 << 20  # bytes of an array beyond which it is mapped: RGB of 11 million pixels
 CHUNK = 16 << 20  # bytes written at a time
@@ -122,9 +122,7 @@ def trim() -> None:
     """Let go, and give the system back what the allocator keeps for later: where other work begins that needs memory."""
     let_go()
     gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 class LettingGo:
