@@ -217,7 +217,8 @@ class SaveResult(Callback):
         where = self._write(trainer, pl_module)
         early = trainer.global_step < trainer.max_steps
         before = self._stopped(trainer, pl_module, "") if early else ""
-        self._line = self._said(trainer, where, before, pl_module.evaluate())  # in every process
+        measured = pl_module.evaluate()  # in every process
+        self._line = self._said(trainer, where, before, measured, bool(pl_module.last_terms()))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._start is not None:
@@ -277,14 +278,16 @@ class SaveResult(Callback):
         height, width = result.shape[-2:]
         return [" and ".join(map(str, output + folder)) or "(not saved)", f"{width} x {height}"]
 
-    def _said(self, trainer: L.Trainer, where: list[str], before: str, measured: Mapping[str, Tensor]) -> str:
-        """The final line, of the process that wrote."""
+    def _said(
+        self, trainer: L.Trainer, where: list[str], before: str, measured: Mapping[str, Tensor], older: bool = False
+    ) -> str:
+        """The final line, of the process that wrote; ``older``: whether the terms are those before the last step."""
         if not where:
             return ""
         assert self._start is not None
         made, all_steps = trainer.global_step - self._first_step, trainer.global_step
         steps = f"{made} steps" + (f" ({all_steps} in all)" if made < all_steps else "")
-        units = {"total": "loss {:.4g}", "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
+        units = {"total": "loss {:.4g}" + " before the last step" * older, "psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
         numbers = [unit.format(float(measured[name])) for name, unit in units.items() if name in measured]
         if "psnr" in measured:
             numbers[-1] += " to the content image"

@@ -264,7 +264,7 @@ class StyleTransfer(Staged):
         with self._guard.restoring(self.image, self.progress.average):
             self._guard.see(self.image, losses["total"], self.global_step, last=self.global_step + 1 >= self.stage.last)
         self.scalars.see(self.trainer, losses)
-        self._seen = {name: value.detach() for name, value in losses.items()}
+        self._seen, self._seen_at = {name: value.detach() for name, value in losses.items()}, self.stage
         return {**losses, "loss": losses["loss"] * self.image.numel()}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

@@ -19,7 +19,6 @@ class Staged(Resumable):
     """The part of :class:`~nst_lightning.module.StyleTransfer` that goes through the scales."""
 
     _steering: Steering
-    _seen: dict[str, Tensor]  # the terms of the last step
 
     def on_train_start(self) -> None:
         """Begin with the scale that the image has: the first, or that of a checkpoint."""
@@ -28,7 +27,7 @@ class Staged(Resumable):
         # at the step where a scale ends the image still has its size
         stage = next((stage for stage in fitting if self.global_step <= stage.last), fitting[-1])
         self._steering = Steering(self, lambda: self._begin(stage_at(self.stages, self.global_step, self._shape())))
-        self._seen = {}
+        self._seen, self._seen_at = {}, None
         self._begin(stage, self.resuming.matches)
         self.scalars.begin(self.trainer)
         if self.controls is not None:

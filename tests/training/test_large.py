@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nst_lightning.main import main
 from nst_lightning.pictures import mapped, strips
 from nst_lightning.pictures.read import read_image
+from nst_lightning.training import measuring
 from nst_lightning.training.pyramid import PyramidAdam
+from nst_lightning.training.targets import Targets
 from tests.runs import run_folder
 
 MASKS = ["--content_mask", "mask.png", "--style_mask", "mask.png"]
@@ -96,3 +99,24 @@ def test_no_room_for_temporary_files_is_known_before_the_work(pictures, workdir,
     assert main(["fit", *map(str, pictures), "--size", "48", *words]) == 2
     assert capsys.readouterr().err.startswith("error: --data.size 48: needs 0.00 GiB of temporary files, 0.00 are free in ")
     assert main(["fit", *map(str, pictures), "--size", "20", "--steps", "1", *words]) == 0
+
+
+def test_the_terms_of_a_large_result_are_those_of_its_last_step(pictures, workdir, monkeypatch, capsys):
+    """If this fails, a third of a large run's time goes by after its picture is there; or the loss is another scale's."""
+    flags = ["--model.scales", "[{size: 0.5, steps: 4}, {size: 1.0, steps: 2}]", "--trainer.log_every_n_steps", "1"]
+    measured = []
+    measure = Targets.measure
+    monkeypatch.setattr(Targets, "measure", lambda *args: measured.append(args[2].shape) or measure(*args))
+    whole = fit(pictures, "whole.png", *flags)
+    small = capsys.readouterr().out
+    assert measured[-1] == whole.shape[-2:] and "before the last step" not in small
+    measured.clear()
+    monkeypatch.setattr(measuring, "LARGE", 48 * 36 - 1)
+    found = fit(pictures, "large.png", *flags)
+    said = capsys.readouterr().out
+    assert torch.equal(whole, found)
+    assert all(shape != whole.shape[-2:] for shape in measured)  # the table of TensorBoard begins with the first scale's
+    events = EventAccumulator(str(run_folder(1))).Reload()
+    (*_, last), (*_, val) = events.Scalars("loss/total"), events.Scalars("val/total")
+    assert f"loss {last.value:.4g} before the last step" in said
+    assert val.value == pytest.approx(last.value, rel=1e-6)
