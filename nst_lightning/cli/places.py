@@ -13,8 +13,8 @@ from nst_lightning.pictures.picture import ImageError
 from nst_lightning.pictures.write import check_folder, check_output, parse_color
 
 # A pixel's in temporary files: both pictures, hues and regions, two means of each level of the pyramid, average, the last
-# good image in half precision, what is matched, and the result.
-MAPPED_BYTES = 120
+# good image in half precision, what is matched, and the result; 16 or 32 for the photograph's features.
+MAPPED_BYTES = 150
 
 
 def check_places(config: Any, loggers: Sequence[Any], size: int) -> None:

@@ -43,8 +43,8 @@ class TiledObjective(Objective):
 
     Attributes:
         tile: the sides of a tile in pixels; None: the whole image at once. May be changed at any time.
-        content_limit: bytes up to which the content image's features are kept; beyond, each tile's are computed anew in
-            each step.
+        content_limit: bytes up to which the content image's features are kept in memory. Beyond, they are kept in a file;
+            where there is no room for one, and on a GPU, each tile's are computed anew in each step.
     """
 
     tile: int | None = None
@@ -71,16 +71,27 @@ class TiledObjective(Objective):
         dtype = self.features.dtype_for(content)
         shapes = {layer: (1, layer.channels, *size_at(content, layer)) for layer in self.content_layers}
         values = sum(shape[1] * shape[2] * shape[3] for shape in shapes.values())
-        if values * dtype.itemsize > self.content_limit:
+        in_memory = values * dtype.itemsize <= self.content_limit
+        if not in_memory and (content.device.type != "cpu" or not mapped.on_disk()):
             self._content = content
             return
         with together(content.device):
-            for layer, shape in shapes.items():
-                empty = torch.empty(shape, dtype=dtype, device=content.device, memory_format=torch.channels_last)
-                self.content_targets[layer] = empty
+            try:
+                for layer, (_, channels, height, width) in shapes.items():
+                    lasting = (1, height, width, channels)  # channels_last
+                    empty = (
+                        torch.empty(lasting, dtype=dtype, device=content.device)
+                        if in_memory
+                        else mapped.in_file(lasting, dtype)
+                    )
+                    self.content_targets[layer] = empty.permute(0, 3, 1, 2)
+            except OSError:  # no room on the disk
+                self._content, self.content_targets = content, {}
+                return
             for tile in tiles:
                 for layer, part in own(self.features, tile, content, self.content_layers).items():
                     tile.owned(self.content_targets[layer], layer.pools_before).copy_(part)
+                mapped.let_go()
 
     def look(self, image: Tensor, regions: Regions | None) -> dict[Layer, list[Seen]]:
         tiles = self.tiles(image)

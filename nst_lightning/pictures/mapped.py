@@ -66,6 +66,20 @@ def zeros(shape: Sequence[int], dtype: torch.dtype = torch.float32, device: torc
     """
     if device.type != "cpu" or not is_large(shape, dtype):
         return torch.zeros(*shape, dtype=dtype, device=device)
+    return in_file(shape, dtype)
+
+
+def on_disk() -> bool:
+    """Whether the files lie on a disk, not in memory after all."""
+    return not _in_memory(folder())
+
+
+def in_file(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+    """An array of zeros that is mapped, however small.
+
+    Raises:
+        OSError: if there is no room for it on the disk.
+    """
     count = math.prod(shape) * dtype.itemsize
     try:
         with tempfile.TemporaryFile(dir=folder()) as file:

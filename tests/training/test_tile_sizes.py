@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from nst_lightning.network.layers import find_layer, layers_of
 from nst_lightning.objective import memory
 from nst_lightning.objective.memory import budget, bytes_per_pixel, is_out_of_memory, largest_tile
 from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.pictures import mapped
 from nst_lightning.training import tile_sizes
 from tests.arithmetic import assert_pictures_close
 from tests.runs import run_folder
@@ -226,23 +228,34 @@ def test_a_run_in_tiles_makes_the_same_picture_and_resumes_in_others(pictures, w
     assert saved["hyper_parameters"]["tile"] == 17 and set(saved["state_dict"]) == {"image"}
 
 
-def test_content_features_that_do_not_fit_are_computed_in_each_step(pictures, workdir, monkeypatch):
-    """If this fails, pictures whose content features are too large to keep come out differently."""
+def no_room(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_content_features_that_do_not_fit_are_kept_in_a_file_or_computed_in_each_step(pictures, workdir, monkeypatch):
+    """If this fails, pictures whose content features are too large for the memory come out differently, or take longer."""
     kept = []
     original = TiledObjective.set_targets
 
     def record(self, *args):
         original(self, *args)
-        kept.append(bool(self.content_targets))
+        kept.append([mapped.is_mapped(one) for one in self.content_targets.values()])
 
     monkeypatch.setattr(TiledObjective, "set_targets", record)
     flags = ["--trainer.max_steps", "3", "--model.scales", "none", "--model.tile", "24"]
     assert fit(pictures, *flags) == 0
     monkeypatch.setattr(tile_sizes, "KEPT", 0.0)
+    monkeypatch.setattr(mapped, "on_disk", lambda: True)
+    assert fit(pictures, *flags) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(mapped, "in_file", no_room)
+        assert fit(pictures, *flags) == 0
+    monkeypatch.setattr(mapped, "on_disk", lambda: False)
     assert fit(pictures, *flags) == 0
     runs = workdir / "logs" / "transfer"
-    assert kept == [True, False]
-    assert abs(picture(run_folder(0, runs)) - picture(run_folder(1, runs))).max() == 0
+    assert kept == [[False], [True], [], []]
+    for number in (1, 2, 3):
+        assert abs(picture(run_folder(0, runs)) - picture(run_folder(number, runs))).max() == 0
 
 
 # ---- out of memory ---------------------------------------------------------------------------------------------------
