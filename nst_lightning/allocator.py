@@ -20,7 +20,7 @@ OF_THE_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESH
 
 
 def keep_freed() -> None:
-    """Have the allocator keep what this process frees, until :func:`give_back`.
+    """Have the allocator keep what this process frees from here on; :func:`give_back` empties it, and the rule stays.
 
     What the user has set stays: a variable of :data:`OF_THE_USER`, or ``GLIBC_TUNABLES`` of malloc. So does the usual rule
     under a limit of address space (``ulimit -v``), which counts what is kept.
