@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, get_args
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nst_lightning.errors import BadArgument
+from nst_lightning.network.frozen import PLACE, POSITIVE, convolve, max_pool
 from nst_lightning.network.layers import Layer, layers_of
 from nst_lightning.network.padding import pad
 from nst_lightning.network.weights import CALIBRATION, Weights, load_weights
@@ -21,6 +22,9 @@ Arch = Literal["vgg11", "vgg13", "vgg16", "vgg19"]
 Preprocessing = Literal["auto", "imagenet", "caffe"]
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zeros", "replicate", "reflect", "circular"]
+
+# Numbers kept by torch's own functions for each of a pooling's output beside what goes in: squares of it, and their root.
+OTHERS = {"average": 0, "l2": 5}
 
 
 @dataclass(frozen=True)
@@ -150,21 +154,57 @@ class VGGFeatures(nn.Module):
         for layer in self.layers:
             if layer.kind == "conv":
                 kernel, bias = getattr(self, f"kernel_{layer.count}"), getattr(self, f"bias_{layer.count}")
-                found = [self._convolve(picture, kernel, bias, layer) for picture in found]
+                found = [self._convolve(picture, kernel, bias, layer, layer) for picture in found]
                 yield sum(picture.relu().mean().item() for picture in found) / len(found)
             else:
                 found = [F.relu(picture) if layer.kind == "relu" else self._pool(picture) for picture in found]
 
-    def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor, layer: Layer) -> Tensor:
+    def _together(self, layers: Sequence[Layer], seams: tuple[int, int]) -> Sequence[Layer]:
+        """The layers, from the first of some, of which nobody holds anything but the last one's output."""
+        count = 1
+        if layers[0].kind == "conv":
+            for layer in layers[1:3]:
+                cut = layer.kind == "pool" and (self.settings.pooling != "max" or any(before % 2 for before in seams))
+                if layers[count - 1] in self.wanted or layer.kind == "conv" or cut:
+                    break
+                count += 1
+        return layers[:count]
+
+    def bytes_kept(self, itemsize: int) -> float:
+        """What a pass with gradient keeps for each pixel of the picture until it was carried back.
+
+        Args:
+            itemsize: bytes of a number in the type of computation.
+        """
+        kept, layers, held = 0.0, self.layers, False
+        while layers:
+            together = self._together(layers, (0, 0))
+            layers = layers[len(together) :]
+            first, last = together[0], together[-1]
+            values = last.channels / 4**last.pools_before
+            if last.kind == "pool":
+                other = self.settings.pooling != "max"
+                kept += values * (itemsize * (OTHERS[self.settings.pooling] + 4 * (not held)) if other else PLACE)
+            held = last in self.wanted or first.kind == "relu"  # torch's own ReLU keeps its output
+            if held or last.kind == "conv":
+                kept += values * itemsize
+            elif first.kind == "conv":
+                kept += values * POSITIVE
+        return kept
+
+    def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor, layer: Layer, last: Layer) -> Tensor:
+        """A convolution, and what follows it up to ``last``."""
         mode = self.settings.padding
-        if mode == "zeros" or (layer.count > 1 and mode != "circular"):
-            return F.conv2d(x, kernel, bias, padding=1)
-        return F.conv2d(pad(x, (1, 1, 1, 1), mode), kernel, bias)
+        padding = 1
+        if mode != "zeros" and (layer.count == 1 or mode == "circular"):
+            x, padding = pad(x, (1, 1, 1, 1), mode), 0
+        rectified, pooled = last.kind != "conv", last.kind == "pool"
+        return convolve(x, kernel, bias, padding, rectified=rectified, pooled=pooled, kept=last in self.wanted)
 
     def _pool(self, x: Tensor) -> Tensor:
         """Halve the size. The factors keep the activations' scale (crowsonkb/style-transfer-pytorch)."""
         if self.settings.pooling == "max":
-            return _max_pool(x)
+            return max_pool(x)
         if self.settings.pooling == "average":
             return 2.0 * F.avg_pool2d(x, 2)
         # the root of the sum of four squares; without the constant its gradient at 0 is not a number
@@ -193,24 +233,25 @@ class VGGFeatures(nn.Module):
             For every wanted layer up to ``deepest`` its features ``(B, C, H', W')`` in the type of computation.
         """
         dtype = self.dtype_for(image)
+        layers = [layer for layer in self.layers if deepest is None or layer <= deepest]
         with torch.autocast(image.device.type, enabled=False):
             convolutions = self._convolutions(dtype)
             x = self._normalize(image).to(dtype)
             features: dict[Layer, Tensor] = {}
-            for layer in self.layers:
-                if deepest is not None and layer > deepest:
-                    break
-                if layer.kind == "conv":
-                    kernel, bias = convolutions[layer.count - 1]
-                    x = self._convolve(x, kernel, bias, layer)
-                elif layer.kind == "relu":
-                    # in place unless somebody holds the convolution's output: half the memory
-                    x = F.relu(x, inplace=self.layers[layer.position - 1] not in self.wanted)
+            while layers:
+                together = self._together(layers, seams)
+                layers = layers[len(together) :]
+                first, last = together[0], together[-1]
+                if first.kind == "conv":
+                    x = self._convolve(x, *convolutions[first.count - 1], first, last)
+                elif first.kind == "relu":
+                    x = F.relu(x)  # somebody holds the convolution's output
                 else:
                     x = self._pool(_close_seams(x, seams))
+                if last.kind == "pool":
                     seams = (seams[0] // 2, seams[1] // 2)
-                if layer in self.wanted:
-                    features[layer] = x
+                if last in self.wanted:
+                    features[last] = x
         return features
 
 
@@ -226,19 +267,6 @@ def _scales(weights: Weights, deepest: Layer, settings: VGGSettings) -> tuple[fl
     network = VGGFeatures([deepest], replace(settings, scale="raw"))
     pictures = [read_image(path).rgb[None] for path in CALIBRATION]
     return tuple(1 / (mean + 1e-12) for mean in network.activations(pictures))
-
-
-def _max_pool(x: Tensor) -> Tensor:
-    """The maxima of squares of two: ``(B, C, H, W)`` to ``(B, C, H // 2, W // 2)``.
-
-    On the CPU each two lines are a picture of a batch, a view of the same memory: torch shares out the gradient of a
-    channels-last pooling among threads by pictures, and there is one. (To cut off an odd line would cost as much.)
-    """
-    batch, channels, height, width = x.shape
-    if x.device.type != "cpu" or height % 2:
-        return F.max_pool2d(x, 2)
-    pairs = x.permute(0, 2, 3, 1).reshape(-1, 2, width, channels).permute(0, 3, 1, 2)
-    return F.max_pool2d(pairs, 2).permute(0, 2, 3, 1).reshape(batch, height // 2, -1, channels).permute(0, 3, 1, 2)
 
 
 def _close_seams(x: Tensor, seams: tuple[int, int]) -> Tensor:

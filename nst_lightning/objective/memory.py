@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 import torch
 
 from nst_lightning.allocator import give_back
-from nst_lightning.network.layers import Layer
-from nst_lightning.objective.tiles import reach_of, stride_of
 
 PART = 0.5  # of the free memory: the optimiser, the pictures and other programs need some too
-SMALLEST = 256  # pixels; tiles that `auto` chooses are no smaller, their overlap would take most of the time
-FLOOR = 128  # pixels; what still does not fit in tiles of this size does not fit
 FAILURES = (
     "not enough memory",
     "defaultcpuallocator",
@@ -90,49 +86,6 @@ def _read(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
-
-
-def bytes_per_pixel(layers: Sequence[Layer], wanted: Iterable[Layer], itemsize: int) -> float:
-    """An estimate of what a step keeps for each pixel of the image, or of a crop.
-
-    Every ReLU's output (in place of its convolution's, unless that is wanted too) and every pooling's, with the place of
-    the largest that it remembers; two of the widest outputs on the way back; and more than half as much again for what
-    the libraries take meanwhile. Measured with the default layers at 320 px in float32: 284 MiB, estimated 292.
-
-    Args:
-        layers: every layer of the network.
-        wanted: those whose features the losses see.
-        itemsize: bytes of a number.
-    """
-    kept, widest, wanted = 0.0, 0.0, set(wanted)
-    for layer in layers:
-        values = layer.channels / 4**layer.pools_before
-        widest = max(widest, values * itemsize)
-        if layer.kind != "conv" or layer in wanted or layer == layers[-1]:
-            kept += values * (itemsize + 8 * (layer.kind == "pool"))
-    return 1.6 * (kept + 2 * widest)
-
-
-def largest_tile(shape: tuple[int, int], layers: Sequence[Layer], each: float, available: float) -> int | None:
-    """The largest tile that fits, or None if the whole image does.
-
-    Args:
-        shape: height and width of the image.
-        layers: every layer of the network.
-        each: bytes a pixel, see :func:`bytes_per_pixel`.
-        available: bytes.
-    """
-    if shape[0] * shape[1] * each <= available:
-        return None
-    stride = stride_of(layers)
-    overlap = 2 * -(-reach_of(layers) // stride) * stride
-    side = int((available / each) ** 0.5) - overlap
-    # a narrow image need not be cut along its shorter side
-    shorter = min(shape)
-    if side + overlap > shorter:
-        side = int(available / each / shorter) - overlap
-    smallest = -(-SMALLEST // stride) * stride
-    return max(side // stride * stride, smallest)
 
 
 def reset_peak_memory() -> None:

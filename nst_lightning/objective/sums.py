@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -81,6 +82,7 @@ def sum_up(
     tiles: Sequence[Tile],
     readings: Sequence[Reading] = (),
     sees: Collection[str] = ("moments",),
+    look: Callable[[Tile, Tensor, Iterable[Layer]], dict[Layer, Tensor]] | None = None,
 ) -> Summed:
     """What the losses see of a picture that is too large to be computed at once.
 
@@ -92,7 +94,9 @@ def sum_up(
         tiles: of the picture, shared out among the processes.
         readings: the samples.
         sees: of ``moments`` and ``features``, what is asked of those layers.
+        look: gives what a tile sees, as :func:`see` does, where that is kept for later.
     """
+    look = look or partial(see, features)
     layers = list(layers)
     found: dict[tuple[Layer, int], tuple[Tensor, Tensor]] = {}
     for layer in layers if "moments" in sees else ():
@@ -111,7 +115,7 @@ def sum_up(
     owned = [divided(one.points, tiles) for one in readings]
     with together(image.device):
         for tile in share(tiles):
-            seen_here = see(features, tile, image, wanted)
+            seen_here = look(tile, image, wanted)
             with torch.autocast(image.device.type, enabled=False):
                 for (layer, number), totals in found.items():
                     weights = weights_at(tile, image, regions, layer, number)

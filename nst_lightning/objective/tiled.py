@@ -3,13 +3,13 @@
 Losses see moments, which add up, samples, which are few, or positions, each by itself; the content loss is local too. (Some
 sort the features of all positions: these are gathered, in a file where they are large.) So a step takes two passes:
 
-1. Without gradient, the moments are summed over tiles and the samples gathered. From them, as ever, the loss L, ∂L/∂μ,
-   ∂L/∂S and the samples' gradients. Where no loss asks for either, there is no first pass.
-2. Each tile is computed again. At the positions it owns, ∂L/∂F = w (∂L/∂μ + (∂L/∂S + ∂L/∂Sᵀ) F) / N, the content loss's
-   2 (F − T) / n, and what the samples and points in it ask for are known without any other tile; they are carried back to
-   its crop and added to the image's gradient.
+1. The moments are summed over tiles and the samples gathered. From them, as ever, the loss L, ∂L/∂μ, ∂L/∂S and the
+   samples' gradients. Where no loss asks for either, there is no first pass.
+2. Each tile is computed again, but those whose graph there was memory to keep. At the positions it owns,
+   ∂L/∂F = w (∂L/∂μ + (∂L/∂S + ∂L/∂Sᵀ) F) / N, the content loss's 2 (F − T) / n, and what the samples and points in it ask
+   for are known without any other tile; they are carried back to its crop and added to the image's gradient.
 
-This costs one more forward pass than the whole image takes, and the overlap of the crops. It is exact: see
+This costs up to one more forward pass than the whole image takes, and the overlap of the crops. It is exact: see
 :mod:`nst_lightning.objective.tiles` for why the owned features are those of the whole picture.
 """
 
@@ -25,6 +25,7 @@ from nst_lightning.losses.variation import variation_in_strips
 from nst_lightning.network.layers import Layer
 from nst_lightning.objective.asking import Asked, Asking
 from nst_lightning.objective.gradients import GradientSum, KnownGradient
+from nst_lightning.objective.graphs import Graphs
 from nst_lightning.objective.parts import sum_of
 from nst_lightning.objective.pointed import PointTarget
 from nst_lightning.objective.ranks import add_up, share, together, world
@@ -45,10 +46,12 @@ class TiledObjective(Objective):
         tile: the sides of a tile in pixels; None: the whole image at once. May be changed at any time.
         content_limit: bytes up to which the content image's features are kept in memory. Beyond, they are kept in a file;
             where there is no room for one, and on a GPU, each tile's are computed anew in each step.
+        graph_limit: bytes up to which tiles are kept from a step's first pass to its second.
     """
 
     tile: int | None = None
     content_limit: float = float("inf")
+    graph_limit: float = 0.0
     _content: Tensor | None = None
 
     def tiles(self, image: Tensor, deepest: Layer | None = None) -> list[Tile]:
@@ -118,9 +121,10 @@ class TiledObjective(Objective):
         pixels = image.detach()
         # of `loss` times this number, as it is optimised: in half precision the plain gradient of a pixel would be 0
         scale = float(image.numel())
-        contents, styles, asked = self._first_pass(pixels, step, scale)
         wanted = torch.is_grad_enabled() and image.requires_grad
-        gradient = self._second_pass(pixels, tiles, asked, scale, contents, styles, step, wanted)
+        graphs = Graphs(self.features, self.graph_limit if wanted else 0.0, self.features.dtype_for(pixels))
+        contents, styles, asked = self._first_pass(pixels, tiles, graphs, step, scale)
+        gradient = self._second_pass(pixels, tiles, graphs, asked, scale, contents, styles, step, wanted)
         tv = temporal = None
         if self.computes("tv"):
             tv = variation_in_strips(pixels, self.parts()["tv"] * scale, gradient)
@@ -140,17 +144,20 @@ class TiledObjective(Objective):
         targets = [one for one in self.pointed.targets if one.loss.sees == "samples"]
         return found + [(one, self.pointed.readings(one, pixels, step)) for one in targets]
 
-    def _first_pass(self, pixels: Tensor, step: int, scale: float) -> tuple[Values, Values, Asked]:
+    def _first_pass(
+        self, pixels: Tensor, tiles: Sequence[Tile], graphs: Graphs, step: int, scale: float
+    ) -> tuple[Values, Values, Asked]:
         """The losses that need all of the image, and what they ask of its features."""
         losses = self._sampled(pixels, step)
         readings = [one for _, several in losses for one in several]
         layers = {*self.style_targets, *(layer for one in readings for layer in one.layers)}
         if not layers:
             return {}, {}, Asked({}, [], {})
-        # any division gives the same sums; that for these layers may need less overlap than all layers'
-        tiles = self.tiles(pixels, max(*layers, min(self.features.layers)))
+        if not graphs.left:
+            # any division gives the same sums; that for these layers may need less overlap than all layers'
+            tiles = self.tiles(pixels, max(*layers, min(self.features.layers)))
         sees = {loss.sees for loss, _ in self.layered}
-        found = sum_up(self.features, pixels, self.regions, self.style_targets, tiles, readings, sees)
+        found = sum_up(self.features, pixels, self.regions, self.style_targets, tiles, readings, sees, graphs.see)
         seen, samples, maps = found
         leaves = [one["moments"] for regions in seen.values() for one in regions if one]
         inputs = [part.requires_grad_() for leaf in leaves for part in (leaf.mean, leaf.second)]
@@ -196,6 +203,7 @@ class TiledObjective(Objective):
         self,
         pixels: Tensor,
         tiles: Sequence[Tile],
+        graphs: Graphs,
         asked: Asked,
         scale: float,
         contents: Values,
@@ -209,9 +217,7 @@ class TiledObjective(Objective):
         gradient = GradientSum(pixels, banded) if wanted else None
         with together(pixels.device):
             for tile in share(tiles) if asking.any and (wanted or asking.values) else ():
-                with torch.set_grad_enabled(wanted):
-                    crop = tile.crop(pixels).requires_grad_()
-                    features = self.features(crop, tile.seams)
+                crop, features = graphs.take(tile, pixels, wanted)
                 with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
                     targets = self._targets(tile) if asking.content else {}
                     asks, direct = asking.at(tile, crop.detach(), features, targets)

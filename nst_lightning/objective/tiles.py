@@ -107,6 +107,12 @@ class Tile(NamedTuple):
         """As :class:`~nst_lightning.network.features.VGGFeatures` takes them."""
         return self.rows.seam, self.columns.seam
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of its crop."""
+        rows, columns = (sum(last - first for first, last in span.pieces) for span in self)
+        return rows, columns
+
     def crop(self, image: Tensor) -> Tensor:
         """The pixels that it sees, a copy ``(1, 3, h, w)``."""
         rows = torch.cat([image[:, :, first:last] for first, last in self.rows.pieces], dim=2)

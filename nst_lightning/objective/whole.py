@@ -89,6 +89,11 @@ class Objective(nn.Module):
         everywhere = sum(layer.channels / (1 << 2 * layer.pools_before) for layer in self.style_layers)
         return 3 * 4 * (points * ("positions" in self.sees) + everywhere * ("features" in self.sees))
 
+    @property
+    def looks_first(self) -> bool:
+        """Whether some loss needs all of the image, not one position after the other."""
+        return bool(self.sees & {"moments", "features", "samples"}) or self.relations is not None
+
     def enter(self, factors: Mapping[str, float]) -> None:
         """Multiply the weights of terms, style losses and layers at a scale; what has none left is not computed.
 

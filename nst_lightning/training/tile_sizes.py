@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument, SharedOutOfMemory
-from nst_lightning.objective.memory import FLOOR, budget, bytes_per_pixel, is_out_of_memory, largest_tile
+from nst_lightning.objective.graphs import bytes_of_graph
+from nst_lightning.objective.memory import budget, is_out_of_memory
+from nst_lightning.objective.planning import FLOOR, bytes_per_pixel, plan
 from nst_lightning.objective.ranks import agree, say, world
 from nst_lightning.objective.tiled import TiledObjective
 
@@ -54,16 +56,18 @@ class Tiling:
             self.objective.tile = None
             return
         network, available = self.objective.features, budget(image.device)
-        self.objective.content_limit = KEPT * available
+        self.objective.content_limit, self.objective.graph_limit = KEPT * available, 0.0
         shape = (int(image.shape[2]), int(image.shape[3]))
         tile: int | None
         if isinstance(self.asked, int):
             tile = self.asked
             self.objective.content_limit = min(self.objective.content_limit, KEPT_BESIDE)
         else:
-            each = bytes_per_pixel(network.layers, network.wanted, network.dtype_for(image).itemsize)
-            each += self.objective.bytes_read
-            tile = largest_tile(shape, network.layers, each, available)
+            dtype = network.dtype_for(image)
+            each = bytes_per_pixel(network, dtype.itemsize) + self.objective.bytes_read
+            tile, graphs = plan(shape, network, each, bytes_of_graph(network, dtype), available, self.objective.looks_first)
+            if self.limit is None and world() == 1:
+                self.objective.graph_limit = graphs
         if world() > 1:  # the same tiles everywhere, and one for each at least
             tile = agree(min(tile or max(shape), -(-max(shape) // world())), image.device)
         known = [size for size in (tile, self.limit) if size is not None]
@@ -96,4 +100,5 @@ class Tiling:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self.limit = self.objective.tile = smaller
+            self.objective.graph_limit = 0.0
             say(f"out of memory at step {step}: going on with tiles of {smaller} px")

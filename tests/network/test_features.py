@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nst_lightning.errors import BadArgument
 from nst_lightning.network import weights
-from nst_lightning.network.features import VGGFeatures, VGGSettings, _max_pool
+from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import Layer, find_layer, layers_of
 from nst_lightning.network.weights import BUNDLED, BUNDLED_SHA256, CALIBRATION, load_weights
 from nst_lightning.pictures.read import read_image
@@ -300,15 +300,3 @@ def test_file_that_is_not_this_network_is_refused(damage, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(BadArgument, match=r"features\.weights"):
         load_weights("vgg11", str(path))
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 8, 6), (1, 5, 7, 6), (2, 4, 6, 5), (1, 1, 2, 2)])
-def test_the_pooling_of_pairs_of_lines_is_the_pooling(shape):
-    """If this fails, maxima or their gradients are not those of the whole picture: equal numbers are among these."""
-    x = torch.randint(0, 3, shape, generator=torch.Generator().manual_seed(0)).float()
-    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
-    found, wanted = _max_pool(x), torch.nn.functional.max_pool2d(x, 2)
-    assert torch.equal(found, wanted)
-    pull = torch.arange(float(found.numel())).view(found.shape)
-    ours, theirs = (torch.autograd.grad(one, x, pull)[0] for one in (found, wanted))
-    assert torch.equal(ours, theirs)

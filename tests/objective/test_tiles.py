@@ -12,6 +12,7 @@ from nst_lightning.data import StyleImage
 from nst_lightning.losses import make_style_losses, variation
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import find_layer, layers_of
+from nst_lightning.objective.graphs import bytes_of_graph
 from nst_lightning.objective.matching import Start
 from nst_lightning.objective.tiled import TiledObjective
 from nst_lightning.objective.tiles import divide, grid, reach_of, stride_of
@@ -103,13 +104,46 @@ def compare(objective: TiledObjective, image: Tensor, tile: int, tolerance: floa
     objective.tile = tile
     assert len(objective.tiles(image)) > 1
     set_targets(objective, height, width, **targets)
-    tiled_values, tiled_gradient = evaluate(objective, image)
-    assert tiled_values == pytest.approx(values, rel=tolerance)
-    assert list(tiled_values) == list(values)
-    assert float((tiled_gradient - gradient).norm() / gradient.norm()) < tolerance
+    for limit in (0.0, float("inf")):
+        objective.graph_limit = limit
+        tiled_values, tiled_gradient = evaluate(objective, image)
+        assert tiled_values == pytest.approx(values, rel=tolerance)
+        assert list(tiled_values) == list(values)
+        assert float((tiled_gradient - gradient).norm() / gradient.norm()) < tolerance
+    objective.graph_limit = 0.0
 
 
 DEEP = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+
+
+def test_tiles_that_are_kept_are_computed_once(monkeypatch):
+    """If this fails, a step in tiles takes two passes although there is memory for one, or ends without memory."""
+    objective, image = objective_of(["relu1_1", "relu3_1"], ["relu3_2"]), picture(83, 117)
+    objective.tile = 32
+    set_targets(objective, 83, 117)
+    tiles, calls = objective.tiles(image), []
+    original = VGGFeatures.forward
+
+    def counted(self, *args):
+        calls.append(torch.is_grad_enabled())
+        return original(self, *args)
+
+    monkeypatch.setattr(VGGFeatures, "forward", counted)
+    values, gradient = evaluate(objective, image)
+    assert calls.count(False) == calls.count(True) == len(tiles)
+    each = bytes_of_graph(objective.features, torch.float64)
+    areas = [tile.crop(image)[0, 0].numel() for tile in tiles]
+    for kept in (0, 1, 5, len(tiles)):
+        calls.clear()
+        objective.graph_limit = each * sum(areas[:kept])
+        again, same = evaluate(objective, image)
+        assert calls.count(False) == len(tiles) - kept and calls.count(True) == len(tiles)
+        assert again == pytest.approx(values, rel=1e-12)
+        assert float((same - gradient).norm() / gradient.norm()) < 1e-12
+    calls.clear()
+    with torch.no_grad():  # a loss alone: nothing is kept for a way back that does not come
+        objective(image)
+    assert not any(calls)
 
 
 # ---- equality --------------------------------------------------------------------------------------------------------

@@ -21,9 +21,12 @@ from nst_lightning.losses import make_style_losses
 from nst_lightning.main import main
 from nst_lightning.network.features import VGGFeatures, VGGSettings
 from nst_lightning.network.layers import find_layer, layers_of
-from nst_lightning.objective import memory
-from nst_lightning.objective.memory import budget, bytes_per_pixel, is_out_of_memory, largest_tile
+from nst_lightning.objective import memory, planning
+from nst_lightning.objective.graphs import bytes_of_graph
+from nst_lightning.objective.memory import budget, is_out_of_memory
+from nst_lightning.objective.planning import bytes_per_pixel, largest_tile, plan
 from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.objective.tiles import grid
 from nst_lightning.pictures import mapped
 from nst_lightning.training import tile_sizes
 from tests.arithmetic import assert_pictures_close
@@ -37,6 +40,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LAYERS = [layer for layer in layers_of("vgg16") if layer <= find_layer("relu4_2", "vgg16")]
 SMALL = ["--model.style_layers", "relu1_1", "relu3_1", "--model.content_layers", "relu2_2", "--data.size", "64"]
 QUIET = ["--trainer.precision", "32-true", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+
+
+def deep_network() -> VGGFeatures:
+    """The network as a run has it that looks at one deep layer."""
+    return VGGFeatures([LAYERS[-1]], VGGSettings("vgg16", "random"))
 
 
 def fit(pictures: tuple[Path, Path], *flags: str) -> int:
@@ -75,7 +83,7 @@ def test_bad_sizes_on_the_command_line(pictures, workdir, capsys, flags, message
 
 def test_auto_is_whole_where_that_fits_and_the_largest_tile_where_not():
     """If this fails, small pictures are made in tiles, or large ones run out of memory."""
-    each = bytes_per_pixel(LAYERS, [LAYERS[-1]], 4)
+    each = bytes_per_pixel(deep_network(), 4)
     assert largest_tile((600, 800), LAYERS, each, each * 600 * 800) is None
     for sides in (600, 1000, 3000):
         tile = largest_tile((8000, 6000), LAYERS, each, each * sides**2)
@@ -95,12 +103,16 @@ def test_auto_asks_for_what_is_free(monkeypatch):
     assert objective.tile is None
     monkeypatch.setattr(tile_sizes, "budget", lambda device: 3e8)
     choice.choose(image)
-    each = bytes_per_pixel(features.layers, features.wanted, 4)
+    each = bytes_per_pixel(features, 4)
     assert objective.tile is not None and 256 <= objective.tile < 600 and objective.content_limit == 0.25 * 3e8
-    assert all((tile.crop(image).numel() / 3) * each <= 3e8 for tile in objective.tiles(image))
+    assert objective.graph_limit > 0
+    assert all((tile.crop(image).numel() / 3) * each + objective.graph_limit <= 3e8 for tile in objective.tiles(image))
     choice.limit = 64
     choice.choose(image)
-    assert objective.tile == 64
+    assert objective.tile == 64 and objective.graph_limit == 0
+    choice.limit = None
+    tile_sizes.Tiling(300, objective).choose(image)  # a size that is given: as little memory as it takes
+    assert objective.tile == 300 and objective.graph_limit == 0
     none = tile_sizes.Tiling("none", objective)
     none.choose(image)
     assert objective.tile is None
@@ -108,9 +120,31 @@ def test_auto_asks_for_what_is_free(monkeypatch):
 
 def test_half_precision_takes_half_the_memory():
     """If this fails, the estimate does not know the precision."""
-    wanted = [find_layer("relu4_2", "vgg16")]
-    half, single = (bytes_per_pixel(LAYERS, wanted, size) for size in (2, 4))
-    assert half < single < 2 * half  # the poolings' indices are of one size
+    half, single = (bytes_per_pixel(deep_network(), size) for size in (2, 4))
+    assert half < single < 2 * half  # where a ReLU was positive is of one size
+
+
+def test_tiles_are_the_fastest_that_the_memory_allows():
+    """If this fails, a large picture takes longer than it could: tiles are computed twice, or overlap for nothing."""
+    network, shape = deep_network(), (4096, 4096)
+    each, graph = bytes_per_pixel(network, 2), bytes_of_graph(network, torch.bfloat16)
+    assert plan(shape, network, each, graph, each * 4096**2) == (None, 0)
+    known = None
+    for available in (16e9, 10e9, 6e9, 3e9, 1e9):
+        found = plan(shape, network, each, graph, available)
+        crops = [np.prod(tile.sides) for tile in grid(shape, found.tile, network.layers, False)]
+        assert max(crops) * each + found.graphs <= available
+        # by hand: two passes forward and 1.1 back, without the second one of what is kept
+        time = sum(crops) * (3.1 - min(1, found.graphs / (graph * sum(crops))))
+        assert known is None or time >= known
+        known = time
+        for other in range(256, 4096, 128):
+            crops = [np.prod(tile.sides) for tile in grid(shape, other, network.layers, False)]
+            left = available - max(crops) * each
+            if left >= 0:
+                assert time <= 1.02 * sum(crops) * (3.1 - min(1, left / (graph * sum(crops))))
+    # where one pass is enough, the largest
+    assert plan(shape, network, each, graph, 3e9, again=False) == (largest_tile(shape, network.layers, each, 3e9), 0)
 
 
 def test_the_budget_is_what_is_left_in_the_control_group(tmp_path):
@@ -166,7 +200,7 @@ def test_auto_tiles_where_there_is_no_proc(pictures, workdir, monkeypatch, no_pr
         return original(self, *args)
 
     monkeypatch.setattr(TiledObjective, "forward", forward)
-    monkeypatch.setattr(memory, "SMALLEST", 16)
+    monkeypatch.setattr(planning, "SMALLEST", 16)
     flags = ["--trainer.max_steps", "1", "--model.scales", "none", "--model.style_loss", "gram"]
     assert fit(pictures, *flags) == 0
     assert set(used) == {None}
