@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nst_lightning.errors import BadArgument
-from nst_lightning.network.frozen import PLACE, POSITIVE, convolve, max_pool
+from nst_lightning.network.frozen import PLACE, POSITIVE, convolve, cut, max_pool
 from nst_lightning.network.layers import Layer, layers_of
 from nst_lightning.network.padding import pad
 from nst_lightning.network.weights import CALIBRATION, Weights, load_weights
@@ -57,6 +57,17 @@ class VGGSettings:
         for name, kind in {**kinds, "scale": Literal["unit", "raw"]}.items():
             if getattr(self, name) not in get_args(kind):
                 raise BadArgument(f"features.{name}", getattr(self, name), f"one of {', '.join(get_args(kind))}")
+
+
+class Crop(Protocol):
+    """A crop of a picture, where that matters to the network."""
+
+    @property
+    def seams(self) -> tuple[int, int]:
+        """How many of its rows and columns lie before the end of a circular picture that goes on at its beginning; or 0."""
+
+    def cut(self, level: int) -> tuple[slice, slice]:
+        """Which of the rows and columns that the pooling number ``level`` gives are looked at further."""
 
 
 class VGGFeatures(nn.Module):
@@ -219,14 +230,13 @@ class VGGFeatures(nn.Module):
         device = image.device.type
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else image.dtype
 
-    def forward(self, image: Tensor, seams: tuple[int, int] = (0, 0), deepest: Layer | None = None) -> dict[Layer, Tensor]:
+    def forward(self, image: Tensor, crop: Crop | None = None, deepest: Layer | None = None) -> dict[Layer, Tensor]:
         """Compute the features.
 
         Args:
             image: ``(B, 3, H, W)``, RGB in ``[0, 1]`` (values outside are allowed).
-            seams: for a crop that runs over the end of a circular picture and on at its beginning: how many of its rows
-                and columns lie before that seam; 0 for none. A pooling of an odd side drops the last line of the
-                picture, which lies in the middle of such a crop: it is removed there.
+            crop: of a larger picture, if it is one. Over the end of a circular picture and on at its beginning, the
+                picture's last line, which a pooling of an odd side drops, lies in the middle: it is removed there.
             deepest: stop at this layer; None computes all.
 
         Returns:
@@ -234,6 +244,7 @@ class VGGFeatures(nn.Module):
         """
         dtype = self.dtype_for(image)
         layers = [layer for layer in self.layers if deepest is None or layer <= deepest]
+        seams = (0, 0) if crop is None else crop.seams
         with torch.autocast(image.device.type, enabled=False):
             convolutions = self._convolutions(dtype)
             x = self._normalize(image).to(dtype)
@@ -250,6 +261,8 @@ class VGGFeatures(nn.Module):
                     x = self._pool(_close_seams(x, seams))
                 if last.kind == "pool":
                     seams = (seams[0] // 2, seams[1] // 2)
+                    if crop is not None:
+                        x = cut(x, *crop.cut(last.block))
                 if last in self.wanted:
                     features[last] = x
         return features

@@ -57,6 +57,13 @@ def max_pool(x: Tensor) -> Tensor:
     return _unpaired(F.max_pool2d(_paired(x), 2), x.shape)
 
 
+def cut(x: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Some rows and columns of features ``(B, C, H, W)``, one after the other in memory, as their gradient is."""
+    if _is_carried_back(x):
+        return _Cut.apply(x, rows, columns)
+    return x[..., rows, columns].contiguous(memory_format=torch.channels_last)
+
+
 def _is_carried_back(x: Tensor) -> bool:
     """Whether something has to be kept here; the compiler decides by itself what it keeps."""
     return torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling()
@@ -115,6 +122,22 @@ class _MaxPool(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (places,) = ctx.saved_tensors
         return _unpool(grads[0], places, ctx.whole)
+
+
+class _Cut(torch.autograd.Function):
+    """:func:`cut`: autograd's own gradient of a part is in another memory format than the features, and slow."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: slice, columns: slice) -> Tensor:
+        ctx.whole, ctx.part = x.shape, (..., rows, columns)
+        return x[ctx.part].contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        batch, channels, height, width = ctx.whole
+        found = grads[0].new_zeros((batch, height, width, channels)).permute(0, 3, 1, 2)
+        found[ctx.part] = grads[0]
+        return found, None, None
 
 
 def _only(grad: Tensor, positive: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class Graphs:
     def _compute(self, tile: Tile, image: Tensor, wanted: bool = True) -> tuple[Tensor, dict[Layer, Tensor]]:
         with torch.set_grad_enabled(wanted):
             crop = tile.crop(image).requires_grad_()
-            return crop, self.network(crop, tile.seams)
+            return crop, self.network(crop, tile)
 
 
 def bytes_of_graph(network: VGGFeatures, dtype: torch.dtype) -> float:

@@ -108,7 +108,7 @@ def read_picture(
         if not here:
             continue
         crop = tile.crop(image)
-        seen = {**features(crop, tile.seams, deepest), PIXELS: crop}
+        seen = {**features(crop, tile, deepest), PIXELS: crop}
         mapped.let_go()
         with torch.autocast(image.device.type, enabled=False):
             for number in here:

@@ -50,7 +50,7 @@ def see(features: VGGFeatures, tile: Tile, image: Tensor, layers: Iterable[Layer
     """The features of a tile's crop, and the crop; the network is not computed beyond the deepest of the layers."""
     crop = tile.crop(image)
     deepest = max(layers)
-    return {**(features(crop, tile.seams, deepest) if deepest != PIXELS else {}), PIXELS: crop}
+    return {**(features(crop, tile, deepest) if deepest != PIXELS else {}), PIXELS: crop}
 
 
 def own(features: VGGFeatures, tile: Tile, image: Tensor, layers: Iterable[Layer]) -> dict[Layer, Tensor]:

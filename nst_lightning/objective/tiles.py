@@ -5,6 +5,8 @@ shrink. Each tile owns the features of its rectangle at every layer; no position
 crop that is larger on all sides by the reach of the network, so its features, and the gradient through them, are those
 of the whole picture:
 
+- What deeper layers need is less. Behind each pooling the crop is cut to what the layers from there on reach, but for an
+  axis along which it runs over a seam.
 - At the picture's border the crop ends too, and is padded as the picture is. Elsewhere padding spoils the outermost
   positions of the crop, which nobody owns.
 - Sides need not be multiples of anything. Each pooling of an odd side drops its last line; a crop that ends where the
@@ -59,17 +61,39 @@ class Span(NamedTuple):
         last: the line after its last; the picture's side for the last tile.
         pieces: the ranges of lines that make up its crop, in this order; two where it runs over the seam.
         side: of the picture.
+        reaches: how many lines of the picture it still sees beyond its own after one pooling, after two, and so on,
+            multiples of the total stride; empty: all.
     """
 
     first: int
     last: int
     pieces: tuple[tuple[int, int], ...]
     side: int
+    reaches: tuple[int, ...] = ()
 
     @property
     def seam(self) -> int:
         """How many lines of the crop lie before the seam; 0 without one."""
         return self.side - self.pieces[0][0] if len(self.pieces) > 1 else 0
+
+    def begin(self, level: int) -> int:
+        """The first line of the picture's features that it sees after ``level`` poolings; of its crop there is no seam."""
+        if level and self.reaches:
+            return max(0, self.first - self.reaches[level - 1]) >> level
+        return self.pieces[0][0] >> level
+
+    def end(self, level: int) -> int:
+        """The line after the last that it sees there."""
+        if level and self.reaches:
+            return min(self.side >> level, (self.last + self.reaches[level - 1]) >> level)
+        return self.pieces[-1][1] >> level
+
+    def cut(self, level: int) -> slice:
+        """What is left of the lines that a pooling gives, the last of ``level``."""
+        if not self.reaches:
+            return slice(None)
+        start = self.begin(level) - (self.begin(level - 1) >> 1)
+        return slice(start, start + self.end(level) - self.begin(level))
 
     def owned(self, level: int) -> slice:
         """The lines owned in the picture's features after ``level`` poolings."""
@@ -77,15 +101,14 @@ class Span(NamedTuple):
 
     def seen(self, level: int) -> slice:
         """The same lines, counted in the crop's features."""
-        start = self.pieces[0][0]
         # a crop that begins before the seam for a tile behind it: the ring's lines from its start to the seam come first
-        shift = self.seam >> level if start > self.first else -(start >> level)
+        shift = self.seam >> level if self.pieces[0][0] > self.first else -self.begin(level)
         owned = self.owned(level)
         return slice(owned.start + shift, owned.stop + shift)
 
     def place(self, lines: Tensor, level: int) -> Tensor:
         """Where lines of the picture's features, within reach, lie in the crop's."""
-        start = self.pieces[0][0] >> level
+        start = self.begin(level)
         if not self.seam:
             return lines - start
         return torch.where(lines >= start, lines - start, lines + (self.seam >> level))
@@ -106,6 +129,10 @@ class Tile(NamedTuple):
     def seams(self) -> tuple[int, int]:
         """As :class:`~nst_lightning.network.features.VGGFeatures` takes them."""
         return self.rows.seam, self.columns.seam
+
+    def cut(self, level: int) -> tuple[slice, slice]:
+        """What is left of the rows and columns after a pooling, as the same class takes it."""
+        return self.rows.cut(level), self.columns.cut(level)
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -139,7 +166,7 @@ class Tile(NamedTuple):
         return features[..., self.rows.seen(level), self.columns.seen(level)]
 
 
-def divide(side: int, tile: int, stride: int, reach: int, circular: bool) -> list[Span]:
+def divide(side: int, tile: int, stride: int, reach: int, circular: bool, later: Sequence[int] = ()) -> list[Span]:
     """One axis of a picture in tiles of nearly the same length.
 
     Args:
@@ -148,11 +175,14 @@ def divide(side: int, tile: int, stride: int, reach: int, circular: bool) -> lis
         stride: the total stride.
         reach: see :func:`reach_of`.
         circular: whether the opposite edges continue each other.
+        later: the reach of the layers behind the first pooling, the second, and so on; none: crops are not cut there.
 
     >>> [(span.first, span.last, span.pieces) for span in divide(35, 16, 8, 2, circular=False)]
     [(0, 16, ((0, 24),)), (16, 35, ((8, 35),))]
     >>> [(span.first, span.last, span.pieces) for span in divide(51, 24, 8, 2, circular=True)]
     [(0, 24, ((40, 51), (0, 32))), (24, 51, ((16, 51), (0, 8)))]
+    >>> [(span.begin(1), span.end(1)) for span in divide(52, 16, 4, 9, circular=False, later=[3])]
+    [(0, 8), (4, 14), (10, 20), (16, 26)]
     """
     cells = side // stride
     number = max(1, -(-cells // -(-tile // stride)))
@@ -170,7 +200,9 @@ def divide(side: int, tile: int, stride: int, reach: int, circular: bool) -> lis
             pieces = ((begin * stride, side), (0, (end - cells) * stride))
         elif circular:
             pieces = ((begin * stride, end * stride),)
-        spans.append(Span(first * stride, side if index == number - 1 else last * stride, pieces, side))
+        whole = len(pieces) > 1 or (circular and pieces[0] == (0, side))  # a ring that is seen as one
+        reaches = () if whole else tuple(-(-one // stride) * stride for one in later)
+        spans.append(Span(first * stride, side if index == number - 1 else last * stride, pieces, side, reaches))
     return spans
 
 
@@ -186,8 +218,10 @@ def grid(
         circular: whether the network pads circularly.
         more: whether tiles see the positions next to their own too, for what lies between two of them.
     """
-    stride, reach = stride_of(layers), reach_of(layers)
-    if more:
-        reach += stride
-    rows, columns = (divide(side, tile or side, stride, reach, circular) for side in shape)
+    stride = stride_of(layers)
+    depth = max(layer.pools_before for layer in layers)
+    reach, *later = (
+        reach_of([layer for layer in layers if layer.pools_before >= level]) + stride * more for level in range(depth + 1)
+    )
+    rows, columns = (divide(side, tile or side, stride, reach, circular, later) for side in shape)
     return [Tile(row, column) for row in rows for column in columns]

@@ -292,6 +292,30 @@ def test_every_position_of_every_level_has_one_owner(circular):
                 assert crop[span.seen(0)] == list(range(span.first, span.last))
 
 
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize("name", ["relu1_2", "relu3_1", "relu4_2", "pool4"])
+def test_a_crop_keeps_what_deeper_layers_need_and_no_more(circular, name):
+    """If this fails, tiles are cut too narrow behind a pooling (seams), or carry along what nobody looks at (time)."""
+    layers = [layer for layer in layers_of("vgg16") if layer <= find_layer(name, "vgg16")]
+    stride, depth = stride_of(layers), max(layer.pools_before for layer in layers)
+    needed = [reach_of([layer for layer in layers if layer.pools_before >= level]) for level in range(depth + 1)]
+    for height, side in ((40, 250), (129, 100), (256, 511)):
+        for tile in grid((height, side), 48, layers, circular):
+            for span in tile:
+                if span.seam or (circular and len(range(*span.pieces[0])) == span.side):
+                    continue
+                lines = list(range(*span.pieces[0]))
+                for level in range(depth + 1):
+                    if level:  # each two lines become one, an odd one is dropped
+                        lines = [line // 2 for line in lines[0 : len(lines) // 2 * 2 : 2]][span.cut(level)]
+                    owned = range(span.side >> level)[span.owned(level)]
+                    assert lines[span.seen(level)] == list(owned)
+                    assert span.place(torch.tensor(lines), level).tolist() == list(range(len(lines)))
+                    above, below = owned[0] - lines[0], lines[-1] - owned[-1]
+                    for beyond, border in ((above, lines[0] == 0), (below, lines[-1] + 1 == span.side >> level)):
+                        assert border or needed[level] <= beyond << level < needed[level] + stride
+
+
 def test_a_picture_within_one_tile_is_whole():
     """If this fails, small pictures pay for tiles that they do not need."""
     layers = layers_of("vgg11")[:8]
