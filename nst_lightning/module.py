@@ -80,7 +80,7 @@ class StyleTransfer(Staged):
             around gray, from the seed), `gray`, or a picture file.
         tile: for large pictures: the step is computed from tiles, with the same result in the memory of one tile. `auto`
             (the tiles that are fastest in the free memory; the whole image where that fits), the sides of a tile in pixels
-            (as little memory as that takes), or `none`. Unless `none`, a run that is out of memory goes on with smaller tiles.
+            (no more memory than that takes), or `none`. Unless `none`, a run out of memory goes on with smaller tiles.
         compile: let torch.compile make the objective faster (CUDA graphs on a GPU) at the scales where that pays; a line
             for each scale says what it brought. Meant for many steps on a GPU; on a CPU it hardly ever pays.
         optimizer: `lbfgs`, `adam` or `pyramid_adam` (of the levels of the image's pyramid: large forms move faster), ready
