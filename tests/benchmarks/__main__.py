@@ -3,10 +3,10 @@
 ``steps``: the program against a bare loop with the same work. ``roots``: the Wasserstein loss by one eigendecomposition
 against Newton–Schulz iterations. ``crowson``: a picture against crowsonkb/style-transfer-pytorch's schedule and objective.
 ``breakdown``: where the time of a step goes. ``serial``: what only one thread works at. ``tiles``: time and memory from 256
-to 4096 px. ``ranks``: two processes at one image. ``cells``: the engines of studies. ``startup``: what a person waits for. ``beside``: two runs at once, and one
-beside a busy core. ``presets``: time and memory of each at 512 px.
-``page``: `nst ui`. ``film``: steadiness against the temporal weight. ``quality``: distances of each method against
-seconds, and their figure. ``hundred``: memory of a step at 100 million pixels; an hour, so only where it is asked for.
+to 4096 px. ``ranks``: two processes at one image. ``cells``: the engines of studies. ``startup``: what a person waits for.
+``beside``: two runs at once, and one beside a busy core. ``presets``: time and memory of each at 512 px. ``page``: nst ui.
+``film``: steadiness against the temporal weight. ``quality``: distances of each method against seconds, and their figure.
+``hundred``: memory of a step at 100 million pixels; an hour, so only where it is asked for.
 """
 
 from __future__ import annotations
