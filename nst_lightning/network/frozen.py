@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 SAME_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # whole numbers, by bytes of a number
 POSITIVE, PLACE = 1, 2  # bytes that are kept for each number of a ReLU's and of a pooling's output
@@ -96,6 +97,7 @@ class _Convolution(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         kernel, positive, places = ctx.saved_tensors
@@ -119,6 +121,7 @@ class _MaxPool(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (places,) = ctx.saved_tensors
         return _unpool(grads[0], places, ctx.whole)
@@ -133,6 +136,7 @@ class _Cut(torch.autograd.Function):
         return x[ctx.part].contiguous(memory_format=torch.channels_last)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         batch, channels, height, width = ctx.whole
         found = grads[0].new_zeros((batch, height, width, channels)).permute(0, 3, 1, 2)

@@ -66,7 +66,8 @@ class Tiling:
             dtype = network.dtype_for(image)
             each = bytes_per_pixel(network, dtype.itemsize) + self.objective.bytes_read
             tile, graphs = plan(shape, network, each, bytes_of_graph(network, dtype), available, self.objective.looks_first)
-            if self.limit is None and world() == 1:
+            # several processes on one machine share its memory
+            if self.limit is None and (world() == 1 or image.device.type == "cuda"):
                 self.objective.graph_limit = graphs
         if world() > 1:  # the same tiles everywhere, and one for each at least
             tile = agree(min(tile or max(shape), -(-max(shape) // world())), image.device)

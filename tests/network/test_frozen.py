@@ -72,6 +72,15 @@ def test_the_gradient_by_differences(rectified, pooled):
     assert torch.autograd.gradcheck(lambda x: convolve(x, kernel, bias, 1, rectified=rectified, pooled=pooled), x)
 
 
+def test_a_second_derivative_is_refused():
+    """If this fails, the derivative of a gradient is silently wrong: what is kept says nothing of it."""
+    x = numbers(1, 2, 6, 7).requires_grad_()
+    y = convolve(x, numbers(3, 2, 3, 3, seed=1), numbers(3, seed=2), 1, rectified=True, pooled=True)
+    (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
 def test_what_is_not_a_number_stays_where_it_counts():
     """If this fails, one broken value behind a ReLU that is 0 spoils the whole picture."""
     x = torch.tensor([[[[-1.0, 2.0], [3.0, -4.0]]]], requires_grad=True)
