@@ -23,7 +23,7 @@ PROGRAM = """
 import json, resource, sys, threading
 import numpy as np
 import psutil
-from nst_lightning.allocator import give_back, keep_freed
+from nst_lightning.allocator import free_at_once, give_back, keep_freed
 
 SIZE = 10_000_000
 def faults():
@@ -40,6 +40,11 @@ found = {}
 if "limit" in sys.argv:
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.RLIM_INFINITY))
 if "keep" in sys.argv:
+    keep_freed()
+if "usual" in sys.argv:
+    np.ones(SIZE)
+    free_at_once()
+if "again" in sys.argv:
     keep_freed()
 thread = threading.Thread(target=measure)
 thread.start() if "thread" in sys.argv else measure()
@@ -65,7 +70,7 @@ def measured(*words: str, program: str = PROGRAM, **settings: str) -> dict[str, 
 
 
 @GNU
-@pytest.mark.parametrize("words", [["keep"], ["keep", "thread"]])
+@pytest.mark.parametrize("words", [["keep"], ["keep", "thread"], ["keep", "usual", "again"]])
 def test_what_is_freed_is_kept_and_given_back(words):
     """If this fails, large arrays are fetched from the system at each step, or a program keeps what it does not use."""
     found = measured(*words)
@@ -87,6 +92,40 @@ def test_what_is_freed_is_kept_and_given_back(words):
 def test_what_the_user_has_set_stays(words, settings):
     """If this fails, a person's own setting is overruled, or an import changes somebody else's process."""
     assert measured(*words, **settings)["back"] < 10_000_000
+
+
+@GNU
+def test_what_is_freed_goes_back_where_pictures_are_very_large():
+    """If this fails, pieces of several GB are kept between the arrays of a picture of 100 million pixels."""
+    assert measured("keep", "usual")["back"] < 10_000_000
+    small = PROGRAM.replace("SIZE = 10_000_000", "SIZE = 1_000_000")
+    # what is no large array stays in the process, as it would without us
+    assert measured("keep", "usual", program=small)["faults"] < PAGES / 100
+
+
+@GNU
+@pytest.mark.parametrize(("side", "kept"), [(3000, True), (3600, False)])
+def test_a_picture_chooses_the_rule(side, kept):
+    """If this fails, large pictures take the memory of two, or those of 1024 px a third longer."""
+    program = (
+        "import json, psutil, numpy as np, torch\n"
+        "from nst_lightning.allocator import give_back\n"
+        "from nst_lightning.losses import make_style_losses\n"
+        "from nst_lightning.network.features import VGGFeatures, VGGSettings\n"
+        "from nst_lightning.network.layers import find_layer\n"
+        "from nst_lightning.objective.tiled import TiledObjective\n"
+        "from nst_lightning.training.tile_sizes import Tiling\n"
+        "layer = find_layer('relu1_1', 'vgg11')\n"
+        "network = VGGFeatures([layer], VGGSettings('vgg11', 'random'))\n"
+        "objective = TiledObjective(network, {}, {layer: 1.0}, make_style_losses('gram'), {'style': 1})\n"
+        f"Tiling(512, objective).choose(torch.empty(1, 3, {side}, 3600))\n"
+        "np.ones(10_000_000)\n"
+        "rss = psutil.Process().memory_info().rss\n"
+        "give_back()\n"
+        "print(json.dumps({'back': rss - psutil.Process().memory_info().rss}))"
+    )
+    back = measured(program=program)["back"]
+    assert back > 70_000_000 if kept else back < 10_000_000
 
 
 @GNU

@@ -9,12 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nst_lightning.allocator import free_at_once, keep_freed
 from nst_lightning.errors import BadArgument, SharedOutOfMemory
 from nst_lightning.objective.graphs import bytes_of_graph
 from nst_lightning.objective.memory import budget, is_out_of_memory
 from nst_lightning.objective.planning import FLOOR, bytes_per_pixel, plan
 from nst_lightning.objective.ranks import agree, say, world
 from nst_lightning.objective.tiled import TiledObjective
+from nst_lightning.pictures import mapped
 
 TileSize = Literal["auto", "none"] | int
 KEPT = 0.25  # of the memory a step may take: the content image's features, if they are kept whole
@@ -52,6 +54,7 @@ class Tiling:
 
     def choose(self, image: Tensor) -> None:
         """Set the tiles for a new size of the image, ``(1, 3, H, W)``; called where the features will be computed."""
+        (free_at_once if mapped.is_large(image.shape, image.dtype) else keep_freed)()  # memory before time
         if not self.possible:
             self.objective.tile = None
             return
