@@ -14,7 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from nst_lightning.allocator import give_back, keep_freed
+from nst_lightning.allocator import give_back
 from nst_lightning.data import ImagePair
 from nst_lightning.errors import BadArgument
 from nst_lightning.losses import NeighborSettings
@@ -166,7 +166,6 @@ class StyleTransfer(Staged):
 
     def setup(self, stage: str) -> None:
         """Check that pictures, precision, optimiser and callbacks go together; a fit begins anew."""
-        keep_freed()  # where a program of somebody else calls us, too
         self.check(self.pair, self.trainer.precision, self.trainer.callbacks)  # type: ignore[attr-defined]
         check_same(self.pair, self.hparams)
         self.resuming.begin(self.pair)

@@ -129,6 +129,26 @@ def test_a_picture_chooses_the_rule(side, kept):
 
 
 @GNU
+@pytest.mark.parametrize(("size", "kept"), [(64, True), (3600, False)])
+def test_reading_a_large_picture_keeps_nothing(pictures, size, kept):
+    """If this fails, what reading 100 million pixels has freed lies between the arrays of the run: 2 GB more."""
+    program = (
+        "import json, sys, psutil, numpy as np\n"
+        "from nst_lightning import ImagePair\n"
+        "from nst_lightning.allocator import give_back, keep_freed\n"
+        "keep_freed()\n"
+        f"ImagePair(*sys.argv[1:3], size={size}).setup('fit')\n"
+        "give_back()\n"
+        "np.ones(10_000_000)\n"
+        "rss = psutil.Process().memory_info().rss\n"
+        "give_back()\n"
+        "print(json.dumps({'back': rss - psutil.Process().memory_info().rss}))"
+    )
+    back = measured(*map(str, pictures), program=program)["back"]
+    assert back > 70_000_000 if kept else back < 10_000_000
+
+
+@GNU
 def test_a_run_of_somebody_elses_program_keeps_nothing(pictures):
     """If this fails, a notebook holds the memory of a run after it, or runs there without what commands do."""
     program = (
