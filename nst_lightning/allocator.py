@@ -5,8 +5,8 @@ waits until the system has cleared every page of it. At 1024 px a step frees and
 each other meanwhile: 4.2 s a step, 2.8 s where what is freed is kept, at a peak a tenth higher. Up to 512 px no array is
 that large.
 
-What is kept lies in pieces between what is in use. With a picture of 100 million pixels those came to 3 GB; there the usual
-rule is back.
+What is kept lies in pieces between what is in use. With a picture of 100 million pixels those came to 3 GB: beyond
+:data:`MOST` pixels the usual rule is back.
 
 Nothing to do with CUDA, whose memory torch keeps itself; and other C libraries have other rules.
 """
@@ -19,6 +19,7 @@ import os
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8  # of mallopt, in malloc.h
+MOST = 1 << 25  # pixels of a picture up to which what is freed is kept
 OF_THE_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX")
 KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}  # arrays of no size are the system's, and nothing goes back
 # what the library comes to by itself where large arrays are freed; it no longer does once it was told anything

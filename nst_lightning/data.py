@@ -9,11 +9,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from nst_lightning.allocator import free_at_once
+from nst_lightning.allocator import MOST, free_at_once
 from nst_lightning.errors import BadArgument
 from nst_lightning.pictures.colors import match_colors, match_luminance
 from nst_lightning.pictures.fitted import check_pixels, enlarged, fitted
-from nst_lightning.pictures.mapped import is_large, kept
+from nst_lightning.pictures.mapped import kept
 from nst_lightning.pictures.masks import regions_of
 from nst_lightning.pictures.oklab import hues_of
 from nst_lightning.pictures.picture import Picture, fit_size, resize_picture
@@ -180,7 +180,7 @@ class ImagePair(L.LightningDataModule):
             shown = content or first
             assert shown is not None
             self._set_size(max(shown.rgb.shape[-2:]))
-        if is_large((3, self.size, self.size)):
+        if self.size**2 > MOST:
             free_at_once()  # what is read and fitted meanwhile is as large
         if content:
             self.notes += enlarged(content, name_of(self.content), self.size)

@@ -9,14 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nst_lightning.allocator import free_at_once, keep_freed
+from nst_lightning.allocator import MOST, free_at_once, keep_freed
 from nst_lightning.errors import BadArgument, SharedOutOfMemory
 from nst_lightning.objective.graphs import bytes_of_graph
 from nst_lightning.objective.memory import budget, is_out_of_memory
 from nst_lightning.objective.planning import FLOOR, bytes_per_pixel, plan
 from nst_lightning.objective.ranks import agree, say, world
 from nst_lightning.objective.tiled import TiledObjective
-from nst_lightning.pictures import mapped
 
 TileSize = Literal["auto", "none"] | int
 KEPT = 0.25  # of the memory a step may take: the content image's features, if they are kept whole
@@ -54,13 +53,13 @@ class Tiling:
 
     def choose(self, image: Tensor) -> None:
         """Set the tiles for a new size of the image, ``(1, 3, H, W)``; called where the features will be computed."""
-        (free_at_once if mapped.is_large(image.shape, image.dtype) else keep_freed)()  # memory before time
+        shape = (int(image.shape[2]), int(image.shape[3]))
+        (keep_freed if shape[0] * shape[1] <= MOST else free_at_once)()
         if not self.possible:
             self.objective.tile = None
             return
         network, available = self.objective.features, budget(image.device)
         self.objective.content_limit, self.objective.graph_limit = KEPT * available, 0.0
-        shape = (int(image.shape[2]), int(image.shape[3]))
         tile: int | None
         if isinstance(self.asked, int):
             tile = self.asked
