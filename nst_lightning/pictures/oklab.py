@@ -164,7 +164,8 @@ def hues_of(
     """
     ours = _hues(content)
     theirs = [(_hues(style), counts, weight) for style, counts, weight in styles if weight > 0]
-    total, covered = torch.zeros_like(ours), torch.zeros_like(ours[:1])
+    height, width = (int(side) for side in ours.shape[1:])
+    total, covered = (mapped.zeros((count, height, width), ours.dtype, ours.device) for count in (2, 1))
     for number in range(1 if regions is None else len(regions)):
         part = None if regions is None else regions[number]
         known = [
@@ -175,8 +176,11 @@ def hues_of(
         if part is not None and not float(part.sum()) > 0:
             continue
         change = moved(ours, known, part) if known else ours
-        share = torch.ones_like(covered) if part is None else part[None].to(ours)
-        total, covered = total.addcmul_(share, change), covered.add_(share)
+        for rows in strips(height, width):
+            share = torch.ones_like(covered[:, rows]) if part is None else part[None, rows].to(ours)
+            total[:, rows].addcmul_(share, change[:, rows])
+            covered[:, rows] += share
+            mapped.let_go()
 
     def mean(total: Tensor, covered: Tensor, ours: Tensor) -> Tensor:
         return torch.where(covered > 1e-6, total / covered.clamp(min=1e-6), ours)
