@@ -175,8 +175,8 @@ class VGGFeatures(nn.Module):
         count = 1
         if layers[0].kind == "conv":
             for layer in layers[1:3]:
-                cut = layer.kind == "pool" and (self.settings.pooling != "max" or any(before % 2 for before in seams))
-                if layers[count - 1] in self.wanted or layer.kind == "conv" or cut:
+                apart = layer.kind == "pool" and (self.settings.pooling != "max" or any(before % 2 for before in seams))
+                if layers[count - 1] in self.wanted or layer.kind == "conv" or apart:
                     break
                 count += 1
         return layers[:count]
