@@ -21,7 +21,7 @@ class RunningAverage:
         decay: d, from 0 (no average: the last iterate) to below 1.
 
     Attributes:
-        steps: how many iterates were taken in.
+        steps: how many iterates there were.
     """
 
     def __init__(self, decay: float) -> None:
@@ -36,13 +36,13 @@ class RunningAverage:
     @torch.no_grad()
     def add(self, image: Tensor) -> None:
         """Take in an iterate; all have one shape."""
+        self.steps += 1  # without an average, too: fused optimisers move an image without a new version of it
         if self.decay > 0:
             if self._value is None:
                 self._value = mapped.zeros(image.shape, image.dtype, image.device)
             for rows in strips(*image.shape[-2:]):
                 self._value[..., rows, :].lerp_(image[..., rows, :], 1 - self.decay)
                 mapped.let_go()
-            self.steps += 1
 
     def read(self, image: Tensor) -> Tensor:
         """The average; the last iterate ``image`` where nothing was taken in."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import Any
+
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument
@@ -33,6 +36,7 @@ class Result:
         self.size: tuple[int, int] = (0, 0)
         self.colors: Tensor | None = None
         self.hues: Tensor | None = None
+        self._kept: tuple[list[weakref.ref[Tensor]], tuple[Any, ...], Tensor] | None = None
 
     def at(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
         """What the objective sees of it: ``(1, 3, *shape)`` in ``[0, 1]``.
@@ -46,7 +50,21 @@ class Result:
         return picture if picture.shape[2:] == shape else mapped.kept(resize(picture, shape, self.circular))
 
     def shown(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
-        """What a person sees of it: in the content's colours or hues, where the rest alone is transferred."""
+        """What a person sees of it: in the content's colours or hues, where the rest alone is transferred.
+
+        In hues it is kept until image or size change: at the end of a run the log, the similarity and the file all ask for
+        it, and to smooth them takes three minutes at 100 million pixels. To be read, not written.
+        """
+        if self.hues is None or image is None:
+            return self._shown_anew(image, shape)
+        # an object has one such reference, so they are compared by `is`: tensors would be compared number by number
+        of, moment = [weakref.ref(image), weakref.ref(self.hues)], (image._version, self.average.steps, shape)
+        if self._kept is None or self._kept[1] != moment or any(a is not b for a, b in zip(self._kept[0], of, strict=True)):
+            self._kept = None  # two of them are not needed at once
+            self._kept = of, moment, self._shown_anew(image, shape)
+        return self._kept[2]
+
+    def _shown_anew(self, image: Tensor | None, shape: tuple[int, int]) -> Tensor:
         picture = self.at(image, shape)
         if mapped.is_mapped(picture):
             mapped.trim()
