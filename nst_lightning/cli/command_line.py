@@ -28,7 +28,8 @@ from nst_lightning.errors import BadArgument, UsageError, reason
 from nst_lightning.module import StyleTransfer
 from nst_lightning.objective.ranks import TilesStrategy
 from nst_lightning.presets import preset
-from nst_lightning.training.checkpoints import AtomicCheckpointIO, NewestCheckpoint, Saved, find_checkpoint
+from nst_lightning.training.checkpoint_io import BesideCheckpointIO
+from nst_lightning.training.checkpoints import NewestCheckpoint, Saved, find_checkpoint
 from nst_lightning.training.controls import Controls
 from nst_lightning.training.precision import check_precision, choose_precision
 from nst_lightning.training.progress import Progress
@@ -248,7 +249,7 @@ class NSTCommandLine(LightningCLI):
         check_precision(self.model.make_optimizer, str(precision))
         given = self.config_init[self.subcommand].trainer
         callbacks, plugins = as_list(given.callbacks), as_list(given.plugins)
-        kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        kwargs["plugins"] = [*plugins, BesideCheckpointIO()]
         # the bar ends before the final line is printed
         bar = [Progress()] if config.trainer.enable_progress_bar is not False else []
         extra = [

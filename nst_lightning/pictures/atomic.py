@@ -8,9 +8,12 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_one = threading.Lock()  # a process has one umask, and it is read by setting it
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
@@ -57,8 +60,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
+        with _one:
+            umask = os.umask(0)
+            os.umask(umask)
         os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that nobody else may read
         os.replace(name, target)
     except BaseException:

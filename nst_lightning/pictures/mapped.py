@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from torch import Tensor
@@ -139,8 +140,15 @@ def trim() -> None:
     give_back()
 
 
+def _is_of_one(data: memoryview) -> bool:
+    """Whether these bytes lie in a mapped array."""
+    address = np.frombuffer(data, np.uint8).ctypes.data
+    maps = [(start, known()) for start, known in list(_maps.items())]
+    return any(mapped is not None and start <= address < start + len(mapped) for start, mapped in maps)
+
+
 class LettingGo:
-    """A file that large arrays are written to: what was written may leave the memory.
+    """A file that large arrays are written to: what was written of mapped ones may leave the memory.
 
     Args:
         file: open for writing in binary.
@@ -150,11 +158,12 @@ class LettingGo:
         self._file = file
 
     def write(self, data: Any) -> int:
-        """Write a part, and let the arrays go that it may be of."""
+        """Write a part, and let the arrays go if it is of one."""
         view = memoryview(data).cast("B")
+        large = len(view) > CHUNK and _is_of_one(view)
         for first in range(0, len(view), CHUNK):
             self._file.write(view[first : first + CHUNK])
-            if len(view) > CHUNK:
+            if large:
                 let_go()
         return len(view)
 

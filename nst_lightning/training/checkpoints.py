@@ -1,22 +1,19 @@
-"""Checkpoints: written whole or not at all, the newest two kept, and the newest readable one found again."""
+"""Checkpoints: by steps, by the clock and where a scale ends; the newest two kept, the newest readable one found again."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning as L
-import torch
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from nst_lightning.errors import BadArgument, reason
 from nst_lightning.network.weights import UNREADABLE
-from nst_lightning.pictures import mapped
-from nst_lightning.pictures.atomic import atomic_write
+from nst_lightning.training.checkpoint_io import BesideCheckpointIO, load
 
 COMPLETE = {"optimizer_states", "loops", "global_step", "pytorch-lightning_version", "average", "run", "made"}
 
@@ -37,43 +34,6 @@ class Saved(NamedTuple):
     shape: tuple[int, int]
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there when it is complete and on the disk.
-
-    Lightning's own goes through the system's folder for temporary files, which may be another disk, and through a copy in
-    memory as large as the checkpoint.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_write(path) as file:
-            try:
-                torch.save(checkpoint, mapped.LettingGo(file))
-            except RuntimeError as error:
-                # torch wraps what the disk says, such as that it is full
-                if isinstance(error.__context__, OSError):
-                    raise OSError(f"{path} cannot be written ({error.__context__.strerror})") from error
-                raise
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint; of a large one only what is looked at takes memory."""
-        return load(path)
-
-
-def load(path: Any) -> dict[str, Any]:
-    """What is in a checkpoint, that of a large picture mapped from its file; nothing in it is run."""
-    large = Path(path).stat().st_size > mapped.LARGE
-    if large:  # torch checks what it reads, but not what it maps
-        try:
-            with zipfile.ZipFile(path) as parts:
-                damaged = parts.testzip()
-        except zipfile.BadZipFile as error:
-            raise RuntimeError(str(error)) from error
-        if damaged:
-            raise RuntimeError(f"{damaged} is damaged")
-    found: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=large)
-    return found
-
-
 SELDOM = 120.0  # seconds between two checkpoints, however few steps those are: a step of a large picture takes minutes
 SCALE = 10.0  # the same where a scale ends: the next one's first step may take longer than all steps so far
 SHARE = 0.02  # of the time of a run, which writing them by the clock may take
@@ -82,7 +42,8 @@ SHARE = 0.02  # of the time of a run, which writing them by the clock may take
 class NewestCheckpoint(ModelCheckpoint):
     """Lightning's checkpoint callback, which also saves by the clock, sooner where a scale ends, and the end of a run.
 
-    The one before the newest is kept too: if the newest is damaged, little is lost.
+    The one before the newest is kept too: if the newest is damaged, little is lost. Between two steps a checkpoint is
+    written beside computing, where the Trainer has a :class:`~nst_lightning.training.checkpoint_io.BesideCheckpointIO`.
     """
 
     _before = ""
@@ -90,7 +51,15 @@ class NewestCheckpoint(ModelCheckpoint):
     _cost = 0.0  # seconds that the last one took
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any, **kwargs: Any) -> None:
-        super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
+        io = trainer.strategy.checkpoint_io
+        with contextlib.ExitStack() as inside:
+            if isinstance(io, BesideCheckpointIO):
+                io.see()
+                inside.enter_context(io.beside())
+            super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
+            self._save_by_the_clock(trainer, pl_module)
+
+    def _save_by_the_clock(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.monitor is not None or trainer.global_step == self._last_global_step_saved:
             return
         stage = getattr(pl_module, "stage", None)
