@@ -85,6 +85,20 @@ class BesideCheckpointIO(AsyncCheckpointIO):
             assert self.checkpoint_io is not None
             self.checkpoint_io.save_checkpoint(checkpoint, path, storage_options=storage_options)
 
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove one, after the one that is still written: a run that is killed in between has either."""
+        if self._executor is None:
+            super().remove_checkpoint(path)
+        else:
+            self._executor.submit(self._remove, path)
+
+    def _remove(self, path: Any) -> None:
+        if self._error is None:
+            try:
+                super().remove_checkpoint(path)
+            except OSError as error:
+                self._error = error
+
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         self.teardown()
         return super().load_checkpoint(*args, **kwargs)

@@ -87,6 +87,26 @@ def test_a_disk_that_breaks_meanwhile_ends_the_run(pictures, tmp_path, disk):
     assert len(disk.threads) <= 3 and not list(tmp_path.iterdir())
 
 
+def test_the_old_one_stays_until_the_new_one_is_there(tmp_path, disk):
+    """If this fails, a run that is killed while its best checkpoint is written has none, or a full disk takes both."""
+    io = BesideCheckpointIO()
+    io._checkpoint_io = disk
+    io.save_checkpoint({"global_step": 1}, tmp_path / "old.ckpt")
+    with io.beside():
+        io.save_checkpoint({"global_step": EVERY}, tmp_path / "new.ckpt")
+        io.remove_checkpoint(tmp_path / "old.ckpt")
+        assert [path.name for path in tmp_path.glob("*.ckpt")] == ["old.ckpt"]
+        disk.may.set()
+        io.teardown()
+        assert [path.name for path in tmp_path.glob("*.ckpt")] == ["new.ckpt"]
+        disk.broken = True
+        with pytest.raises(OSError, match="No space left"):
+            io.save_checkpoint({"global_step": 2}, tmp_path / "newer.ckpt")
+            io.remove_checkpoint(tmp_path / "new.ckpt")
+            io.teardown()
+    assert [path.name for path in tmp_path.glob("*.ckpt")] == ["new.ckpt"]
+
+
 def test_what_went_wrong_is_said_once(tmp_path, disk):
     """If this fails, a run that makes room on its disk and goes on is told of the old fault at every checkpoint."""
     io = BesideCheckpointIO()
