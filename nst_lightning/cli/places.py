@@ -15,6 +15,11 @@ from nst_lightning.pictures.write import check_folder, check_output, parse_color
 # A pixel's in temporary files: both pictures, hues and regions, two means of each level of the pyramid, average, the last
 # good image in half precision, what is matched, and the result; 16 or 32 for the photograph's features.
 MAPPED_BYTES = 150
+# Images in a checkpoint: itself, its average, and what the optimiser keeps: two moments of each level of a pyramid;
+# of L-BFGS ten steps, ten changes of the gradient, and the last of both.
+KEPT, KEPT_BY_LBFGS = 2 + 8 / 3, 2 + 22
+COLORS = {"luminance": 12, "oklab": 8}  # bytes of a pixel of the photograph's colours or hues, which come with it
+AT_ONCE = 3  # checkpoints: two, and the one that is written
 
 
 def check_places(config: Any, loggers: Sequence[Any], size: int) -> None:
@@ -71,15 +76,20 @@ def check_room(config: Any, shape: tuple[int, int]) -> None:
     if config.output is not None:
         wanted.append(("output", config.output, 3 * pixels * config.bits // 8))
     if config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run:
-        # the new one is whole before the old one goes; image, average and two moments of the optimiser in float32
         folder = config.checkpoint.dirpath or config.trainer.default_root_dir or "."
-        wanted.append(("checkpoint.dirpath", folder, 2 * 4 * 3 * 4 * pixels))
+        wanted.append(("checkpoint.dirpath", folder, AT_ONCE * checkpoint_bytes(config) * pixels))
     for name, path, needed in wanted:
         free = free_bytes(path)
         if needed > free:
             without = "; or --trainer.enable_checkpointing false" if name != "output" else ""
             expected = f"{needed / 2**30:.2f} GiB will be written there, {free / 2**30:.2f} are free{without}"
             raise BadArgument(name, path, expected)
+
+
+def checkpoint_bytes(config: Any) -> float:
+    """Of a pixel, in a checkpoint of a run with this config."""
+    kept = KEPT_BY_LBFGS if config.model.optimizer == "lbfgs" else KEPT
+    return 12 * kept + COLORS.get(config.data.color, 0)
 
 
 def check_output_file(config: Any, size: int) -> None:
