@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_one = threading.Lock()  # a process has one umask, and it is read by setting it
+_umask = threading.Lock()  # a process has one umask, and it is read by setting it
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
@@ -60,7 +60,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        with _one:
+        with _umask:
             umask = os.umask(0)
             os.umask(umask)
         os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that nobody else may read

@@ -51,12 +51,15 @@ class BesideCheckpointIO(AsyncCheckpointIO):
     once. Here one is written at a time, what went wrong is said once, and a copy is made where memory is free: at 100
     million pixels a checkpoint has some six gigabytes, and a step takes minutes.
 
+    Args:
+        checkpoint_io: what writes and reads.
+
     Attributes:
         allowed: whether the next checkpoints may be written beside computing.
     """
 
-    def __init__(self) -> None:
-        super().__init__(AtomicCheckpointIO())
+    def __init__(self, checkpoint_io: TorchCheckpointIO | None = None) -> None:
+        super().__init__(checkpoint_io or AtomicCheckpointIO())
         self.allowed = False
 
     @contextlib.contextmanager

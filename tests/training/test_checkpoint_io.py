@@ -54,8 +54,7 @@ def disk():
 
 def run(pictures, folder, disk, every=EVERY):
     """Seven steps with a checkpoint after the fourth and at the end; the image of each step."""
-    io, going = BesideCheckpointIO(), Going(disk)
-    io._checkpoint_io = disk
+    io, going = BesideCheckpointIO(disk), Going(disk)
     saving = NewestCheckpoint(dirpath=folder, filename="{step}", every_n_train_steps=every, save_top_k=1)
     quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "enable_model_summary": False}
     trainer = L.Trainer(max_steps=STEPS, callbacks=[going, saving], plugins=[io], **quiet)
@@ -89,8 +88,7 @@ def test_a_disk_that_breaks_meanwhile_ends_the_run(pictures, tmp_path, disk):
 
 def test_the_old_one_stays_until_the_new_one_is_there(tmp_path, disk):
     """If this fails, a run that is killed while its best checkpoint is written has none, or a full disk takes both."""
-    io = BesideCheckpointIO()
-    io._checkpoint_io = disk
+    io = BesideCheckpointIO(disk)
     io.save_checkpoint({"global_step": 1}, tmp_path / "old.ckpt")
     with io.beside():
         io.save_checkpoint({"global_step": EVERY}, tmp_path / "new.ckpt")
@@ -109,8 +107,7 @@ def test_the_old_one_stays_until_the_new_one_is_there(tmp_path, disk):
 
 def test_what_went_wrong_is_said_once(tmp_path, disk):
     """If this fails, a run that makes room on its disk and goes on is told of the old fault at every checkpoint."""
-    io = BesideCheckpointIO()
-    io._checkpoint_io = disk
+    io = BesideCheckpointIO(disk)
     disk.broken = True
     with io.beside():
         with pytest.raises(OSError, match="No space left"):
